@@ -1,5 +1,28 @@
-"""The parallel client for Flow Production Tracking (formerly ShotGrid, Shotgun)."""
+"""The parallel client for Flow Production Tracking (formerly ShotGrid, Shotgun).
+
+``ShotgunExecutor`` has the methods of ``shotgun_api3.Shotgun`` as futures, and ``executor.shotgun``
+is a ``Shotgun`` that threads may share. ``ShotgunPool`` and ``ThreadLocalShotgun`` are such clients
+without an executor. A local site to try them on is in ``shotgun_executor.sandbox``.
+"""
 
 from __future__ import annotations
 
+import logging
+
 from shotgun_executor._version import __version__ as __version__
+from shotgun_executor.errors import PoolTimeout as PoolTimeout
+from shotgun_executor.executor import ShotgunExecutor as ShotgunExecutor
+from shotgun_executor.facade import ShotgunPool as ShotgunPool
+from shotgun_executor.facade import ThreadLocalShotgun as ThreadLocalShotgun
+from shotgun_executor.future import Future as Future
+
+__all__ = [
+    "Future",
+    "PoolTimeout",
+    "ShotgunExecutor",
+    "ShotgunPool",
+    "ThreadLocalShotgun",
+    "__version__",
+]
+
+logging.getLogger("shotgun_executor").addHandler(logging.NullHandler())

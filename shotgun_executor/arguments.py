@@ -1,0 +1,150 @@
+"""What the constructors take: a URL with credentials, an existing client, or a factory."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
+
+from shotgun_api3.shotgun import Shotgun
+
+from shotgun_executor.connection import Prototype
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from typing_extensions import TypedDict
+
+    class ShotgunArguments(TypedDict, total=False):
+        """The arguments of ``Shotgun`` that are given by keyword, with their meaning there."""
+
+        convert_datetimes_to_utc: bool
+        http_proxy: Optional[str]
+        connect: bool
+        ca_certs: Optional[str]
+        login: Optional[str]
+        password: Optional[str]
+        sudo_as_login: Optional[str]
+        session_token: Optional[str]
+        auth_token: Optional[str]
+
+
+__all__ = ["check_count", "check_seconds", "prototype_of"]
+
+_CREDENTIALS = ("script_name", "api_key", "login", "password", "session_token")
+
+
+def prototype_of(
+    owner: str,
+    base_url: Union[str, Shotgun, None],
+    script_name: Optional[str],
+    api_key: Optional[str],
+    factory: Optional[Callable[[], Any]],
+    arguments: Mapping[str, Any],
+) -> Prototype:
+    """The prototype that the arguments of *owner*'s constructor describe. Nothing is sent.
+
+    Raises:
+        TypeError: An argument has the wrong type, or does not go with the others.
+        ValueError: The URL has no scheme, or the credentials are missing or contradictory.
+    """
+    keywords = {"script_name": script_name, "api_key": api_key, **arguments}
+    given = sorted(
+        name
+        for name, value in keywords.items()
+        if value is not None and (name, value) != ("connect", False)
+    )
+    if factory is not None:
+        _refuse_beside(owner, "factory", given if base_url is None else ["base_url", *given])
+        if not callable(factory):
+            raise TypeError(
+                f"{owner}: factory must be a function that returns a new Shotgun at each call, "
+                f"not a {type(factory).__name__}"
+            )
+        return Prototype(factory=factory)
+    if isinstance(base_url, Shotgun):
+        _refuse_beside(owner, "a Shotgun", given)
+        return Prototype(base_url)
+    return Prototype(_shotgun(owner, base_url, keywords))
+
+
+def _refuse_beside(owner: str, what: str, given: list[str]) -> None:
+    if given:
+        raise TypeError(
+            f"{owner} takes all settings from {what}; leave out {', '.join(given)}, or set "
+            f"them on it"
+        )
+
+
+def _shotgun(owner: str, base_url: object, keywords: dict[str, Any]) -> Shotgun:
+    """The client that the arguments describe, not connected."""
+    _check_url(owner, base_url)
+    known = set(inspect.signature(Shotgun.__init__).parameters) - {"self", "base_url"}
+    unknown = sorted(set(keywords) - known)
+    if unknown:
+        raise TypeError(
+            f"{owner} got an unexpected argument {unknown[0]!r}; beside its own it takes those of "
+            f"Shotgun: {', '.join(sorted(known))}"
+        )
+    given = {name: value for name, value in keywords.items() if value is not None}
+    given.pop("connect", None)
+    # The constructor would use a two-factor code up at once; the first call does (see sign_in).
+    auth_token = given.pop("auth_token", None)
+    _check_credentials(owner, given, auth_token)
+    try:
+        shotgun = Shotgun(str(base_url), connect=False, **given)
+    except ValueError as error:
+        secret, at, _ = str(given.get("http_proxy")).rpartition("@")
+        if not at:
+            raise
+        raise ValueError(str(error).replace(secret, "***")) from None
+    shotgun.config.auth_token = auth_token
+    return shotgun
+
+
+def _check_url(owner: str, base_url: object) -> None:
+    if base_url is None:
+        raise TypeError(
+            f"{owner} needs base_url, the URL of a site such as 'https://my-site', "
+            f"an existing Shotgun, or factory="
+        )
+    if not isinstance(base_url, str):
+        raise TypeError(
+            f"{owner}: base_url must be the URL of a site or a Shotgun, "
+            f"not a {type(base_url).__name__}"
+        )
+    if not base_url.lower().startswith(("http://", "https://")):
+        shown = base_url.rpartition("@")[2]  # what stands before it may be a password
+        raise ValueError(
+            f"{owner}: base_url must start with https:// or http://, got {shown!r}; "
+            f"try 'https://{shown.rpartition('//')[2]}'"
+        )
+
+
+def _check_credentials(owner: str, given: Mapping[str, Any], auth_token: Optional[str]) -> None:
+    if not any(given.get(name) for name in _CREDENTIALS):
+        raise ValueError(
+            f"{owner} needs credentials: script_name and api_key, login and password, "
+            f"or session_token"
+        )
+    if auth_token is not None and not (given.get("login") and given.get("password")):
+        raise ValueError(f"{owner}: auth_token goes with login and password; give both")
+
+
+def check_count(owner: str, name: str, value: object) -> None:
+    """Refuse what is no count of at least 1; None is the caller's default."""
+    if value is None:
+        return
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{owner}: {name} must be an integer, not {value!r}")
+    if value < 1:
+        raise ValueError(f"{owner}: {name} must be at least 1, got {value}")
+
+
+def check_seconds(owner: str, name: str, value: object) -> None:
+    """Refuse what is no duration; None is the caller's default."""
+    if value is None:
+        return
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise TypeError(f"{owner}: {name} must be a number of seconds, not {value!r}")
+    if not value >= 0:
+        raise ValueError(f"{owner}: {name} must not be negative, got {value}")

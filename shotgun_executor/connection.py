@@ -1,0 +1,484 @@
+"""One connection: a real ``Shotgun`` that one thread uses at a time.
+
+With ``decode.py`` the only place that knows private names of ``shotgun_api3``. What it leans on:
+
+* ``Shotgun._http_request``: every request of the JSON API passes through it, and its return means
+  that a whole answer was read;
+* ``Shotgun._server_caps``: what the site answered to ``info``;
+* ``Shotgun._connection``: the HTTP connection, opened at the first request;
+* ``_Config._sg``: the client that a configuration belongs to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+import time
+import types
+import urllib.request
+import weakref
+from typing import TYPE_CHECKING, Any, Callable, Optional
+
+from shotgun_api3.shotgun import ServerCapabilities, Shotgun
+
+from shotgun_executor.once import Once
+from shotgun_executor.plain import copy_plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["Connection", "Prototype", "run_privately"]
+
+# What belongs to one client and is never carried from one to another.
+_OWN_ATTRIBUTES = frozenset(
+    {"config", "_connection", "_server_caps", "_pooled_connection", "_pooled_prototype"}
+)
+
+
+class Prototype:
+    """What the connections of one pool are made like, and what they all know of their site.
+
+    It holds a *template*: a client that carries the settings and never connects. Each connection
+    is a client of its own with a copy of them. A setting that is changed on the template
+    (``template.config.timeout_secs = 10``) reaches each connection before its next call.
+
+    Guarantees:
+
+    * Connections share no config, list or dict, neither with each other nor with the client that
+      the prototype was made from.
+    * The site is asked for ``info`` once, by the first call that needs it. A one-time
+      two-factor code is used once.
+    """
+
+    def __init__(
+        self, shotgun: Optional[Shotgun] = None, *, factory: Optional[Callable[[], Any]] = None
+    ) -> None:
+        self._factory = factory
+        self._template: Once[Any] = Once()
+        self._signed_in: Once[None] = Once()
+        # What each site (by its host: a config can be pointed elsewhere) answered to `info`.
+        self._capabilities: dict[str, Once[ServerCapabilities]] = {}
+        self._settings_lock = threading.Lock()
+        # What the template was like when it was new; and the product of the factory that it was
+        # made from, until a connection takes it.
+        self._original = _Settings({}, {})
+        self._first_product: Any = None
+        # A weak method by which the template asks the site, should somebody ask the template.
+        self._ask: Callable[[], Optional[Callable[[], ServerCapabilities]]] = lambda: None
+        if shotgun is not None:
+            self._template.get(lambda: self._new_template(shotgun))
+
+    @property
+    def template(self) -> Any:
+        """The client that carries the settings. A factory is called for it at the first need."""
+        return self._template.get(self._template_from_factory)
+
+    def _template_from_factory(self) -> Any:
+        product = self._new_product()
+        self._first_product = product
+        return self._new_template(product)
+
+    def _new_template(self, shotgun: Any) -> Any:
+        own = vars(shotgun).get("_prototype")
+        if isinstance(own, Prototype):  # a facade or a pool: its settings are on its template
+            shotgun = own.template
+        template = shotgun
+        if isinstance(shotgun, Shotgun):
+            template = _clone(shotgun, _template_class(_own_class(type(shotgun))))
+            template.__dict__["_pooled_prototype"] = self
+            self._original = _read_settings(template)
+        return template
+
+    def _new_product(self) -> Any:
+        assert self._factory is not None, "without a factory the template is made at once"
+        product = self._factory()
+        if not callable(getattr(product, "find", None)) or isinstance(product, type):
+            raise TypeError(
+                f"factory must return a new Shotgun at each call, it returned a "
+                f"{type(product).__name__}; pass a function such as "
+                f"lambda: shotgun_api3.Shotgun(url, script_name=..., api_key=..., connect=False)"
+            )
+        if isinstance(product, Shotgun) and "_pooled_connection" in vars(product):
+            raise TypeError(
+                "factory must return a new Shotgun at each call, it returned the same one twice; "
+                "two threads must not share a client"
+            )
+        return product
+
+    def ask_through(self, ask: Callable[[], ServerCapabilities]) -> None:
+        """Let the template ask the site by *ask*, a method that makes a call on a connection.
+
+        It is held weakly: the owner of the prototype holds the prototype.
+        """
+        self._ask = weakref.WeakMethod(ask)
+
+    def ask_capabilities(self) -> ServerCapabilities:
+        """Ask what the site is and can do, on a connection of the owner."""
+        ask = self._ask()
+        if ask is None:
+            raise RuntimeError("the site was not asked yet, and its executor or pool is gone")
+        return ask()
+
+    @property
+    def must_ask_factory(self) -> bool:
+        """Whether it is not known yet what the clients are, because the factory was not called."""
+        return not self._template.known
+
+    @property
+    def host(self) -> str:
+        """The host of the site, for reprs: the URL may hold a password."""
+        if self.must_ask_factory:
+            return "a site unknown before the first call"
+        config = getattr(self.template, "config", None)
+        return str(getattr(config, "server", None) or "a stand-in")
+
+    @property
+    def client_class(self) -> type:
+        """The class of the clients, as the user knows it."""
+        return _own_class(type(self.template))
+
+    def new_client(self) -> tuple[Any, _Settings]:
+        """A client for a new connection, and the settings that it starts with."""
+        template = self.template
+        if self._factory is None:
+            settings = _read_settings(template)  # first: what changes meanwhile is carried later
+            return _clone(template, _connection_class(self.client_class)), settings
+        with self._settings_lock:
+            product, self._first_product = self._first_product, None
+        if product is None:
+            product = self._new_product()
+        if isinstance(product, Shotgun):
+            product.__class__ = _connection_class(_own_class(type(product)))
+        # From here on it follows what is changed; what it came with is its own.
+        return product, _Settings(dict(self._original.attributes), dict(self._original.config))
+
+    def capabilities(self, host: str, ask: Callable[[], ServerCapabilities]) -> ServerCapabilities:
+        """What the site is and can do, asked with *ask* unless it is known."""
+        known = _usable_capabilities(self.template, host)
+        if known is None:
+            with self._settings_lock:
+                once = self._capabilities.setdefault(host, Once())
+            known = once.get(ask)
+            with self._settings_lock:
+                if _usable_capabilities(self.template, host) is None:
+                    self.template._server_caps = _private_capabilities(known)
+        return known
+
+    def refresh(self, connection: Connection) -> None:
+        """Bring the settings of *connection* up to date with the template."""
+        template, client = self.template, connection.client
+        if not isinstance(template, Shotgun) or not isinstance(client, Shotgun):
+            return  # a stand-in such as Mockgun keeps its own settings
+        if not connection.settings.are_those_of(template):
+            with self._settings_lock:
+                connection.settings = _carry_over(connection.settings, template, client)
+        _carry_server_info(template, client)
+
+    def share_session_token(self, before: Optional[str], token: Optional[str]) -> None:
+        """Give all connections the session token that one was given during a call.
+
+        ``get_session_token`` and ``download_attachment`` ask for one where there is none, and
+        wrappers renew theirs; the other connections then need not ask again.
+
+        Args:
+            before: The token that the connection had before; a shared one that is another is
+                newer, and stays.
+            token: The token that it has now.
+        """
+        config = self.template.config
+        with self._settings_lock:
+            if config.session_token == before:
+                config.session_token = token
+
+    def sign_in(self, connection: Connection) -> None:
+        """Trade a one-time code for a session token, once for all connections.
+
+        As the constructor of ``Shotgun`` does, but at the first call rather than when the client
+        is made.
+        """
+        config = getattr(self.template, "config", None)
+        if getattr(config, "auth_token", None) is not None:
+            self._signed_in.get(lambda: self._use_auth_token(connection))
+            self.refresh(connection)
+
+    def _use_auth_token(self, connection: Connection) -> None:
+        token = connection.client.get_session_token()
+        config = self.template.config
+        with self._settings_lock:
+            config.session_token = token
+            config.user_login = config.user_password = config.auth_token = None
+
+
+class Connection:
+    """A client out of a pool, and what must be known about its socket.
+
+    Guarantees:
+
+    * A request that did not end in a whole answer (an exception, Ctrl-C) closes the connection
+      before the next one is sent: no call ever reads the answer to another.
+    * :meth:`close` may be called from any thread. It closes at once, or, while a request is under
+      way, before the next one.
+    """
+
+    def __init__(self, prototype: Prototype) -> None:
+        self.prototype = prototype
+        self.client, self.settings = prototype.new_client()
+        self.idle_since = time.monotonic()
+        self.lent = False  # somebody holds it; only then may it send
+        # The state of the socket. Guarded by _lock, which may be taken by a garbage collection
+        # that runs while this very thread holds it.
+        self._lock = threading.RLock()
+        self._sending = False  # a request is under way
+        self._unclean = False  # what is left on the socket is not ours to read: close it first
+        if isinstance(self.client, Shotgun):
+            self.client.__dict__["_pooled_connection"] = self
+
+    def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """``function(client, *args, **kwargs)``, with the settings up to date."""
+        client = self.prepare()
+        before = _session_token(client)
+        try:
+            return function(client, *args, **kwargs)
+        finally:
+            token = _session_token(client)
+            if token != before:
+                self.prototype.share_session_token(before, token)
+
+    def prepare(self) -> Any:
+        """Bring the client up to date for the next call, and return it."""
+        self.prototype.refresh(self)
+        self.prototype.sign_in(self)
+        return self.client
+
+    def close(self) -> None:
+        """Close the socket; the next request opens another."""
+        with self._lock:
+            self._unclean = True
+            if not self._sending:
+                self._close_client()
+
+    def settle(self) -> None:
+        """Close the socket unless the last request on it ended in a whole answer."""
+        with self._lock:
+            if self._unclean and not self._sending:
+                self._close_client()
+
+    def begin_request(self) -> None:
+        """Called before each request; unclean until :meth:`end_request` says otherwise."""
+        if not self.lent:
+            raise RuntimeError(
+                "this connection was given back to its pool, where another thread may use it; "
+                "use it only inside `with pool.lease() as sg:` or the function that it was given to"
+            )
+        with self._lock:
+            if self._unclean:
+                self._close_client()
+            self._sending = self._unclean = True
+
+    def end_request(self, *, clean: bool) -> None:
+        """Called after each request; *clean* if a whole answer was read."""
+        with self._lock:
+            self._sending = False
+            self._unclean = not clean
+
+    def _close_client(self) -> None:
+        close = getattr(self.client, "close", None)  # Mockgun, for one, has none
+        if close is not None:
+            close()
+        self._unclean = False
+
+    def __del__(self) -> None:
+        # Nobody holds the connection any more, so nobody can be in a request.
+        with contextlib.suppress(Exception):
+            self._close_client()
+
+
+class _PooledShotgun(Shotgun):
+    """What the client of a connection does differently from the class of the user."""
+
+    _pooled_connection: Connection
+
+    @property
+    def server_caps(self) -> ServerCapabilities:
+        """As in ``Shotgun``, but the site is asked once for all connections."""
+        host = str(self.config.server)
+        own = _usable_capabilities(self, host)
+        if own is None:
+            prototype = self._pooled_connection.prototype
+            known = prototype.capabilities(host, lambda: super(_PooledShotgun, self).server_caps)
+            own = self._server_caps = _private_capabilities(known)
+        return own
+
+    def _http_request(self, *args: Any, **kwargs: Any) -> Any:
+        """Send one request, and remember whether its answer was read to the end."""
+        connection = self._pooled_connection
+        clean = False
+        connection.begin_request()
+        try:
+            answer = super()._http_request(*args, **kwargs)
+            clean = True
+        finally:
+            connection.end_request(clean=clean)
+        return answer
+
+
+class _TemplateShotgun(Shotgun):
+    """A client that carries settings. It never connects: what needs the site asks the owner."""
+
+    _pooled_prototype: Prototype
+
+    @property
+    def server_caps(self) -> ServerCapabilities:
+        """What the site is and can do, asked through a connection of the pool."""
+        host = str(self.config.server)
+        own = _usable_capabilities(self, host)
+        if own is None:
+            answer = self._pooled_prototype.ask_capabilities()
+            own = _usable_capabilities(self, host) or answer
+        return own
+
+    def _http_request(self, *args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError(
+            "this client carries the settings of a pool and never connects; call the method on "
+            "the executor, the facade or the pool"
+        )
+
+
+def run_privately(
+    prototype: Prototype, function: Callable[..., Any], *args: Any, **kwargs: Any
+) -> Any:
+    """``function(client, *args, **kwargs)`` on a connection that nobody else ever uses.
+
+    For what changes the identity of a client while it runs: nothing of it may stay behind.
+    """
+    connection = Connection(prototype)
+    connection.lent = True
+    try:
+        return function(connection.prepare(), *args, **kwargs)
+    finally:
+        connection.close()
+
+
+@functools.cache
+def _connection_class(cls: type) -> type:
+    return _derived_class(_PooledShotgun, cls)
+
+
+@functools.cache
+def _template_class(cls: type) -> type:
+    return _derived_class(_TemplateShotgun, cls)
+
+
+def _derived_class(mixin: type, cls: type) -> type:
+    """*cls* with *mixin* in front, under the name of *cls*: subclasses keep all they override."""
+    derived = types.new_class(cls.__name__, (mixin, cls))
+    derived.__module__ = cls.__module__
+    derived.__qualname__ = cls.__qualname__
+    derived.__doc__ = cls.__doc__
+    return derived
+
+
+def _own_class(cls: type) -> type:
+    """The class that the user knows a client of class *cls* by."""
+    if issubclass(cls, (_PooledShotgun, _TemplateShotgun)):
+        return cls.__mro__[2]  # the derived class, the mixin, the class of the user
+    return cls
+
+
+def _clone(source: Any, cls: type) -> Any:
+    """A new client of class *cls* with copies of the settings of *source*, and no connection.
+
+    The constructor is not called: subclasses have others, and some connect in it.
+    """
+    clone: Any = object.__new__(cls)
+    for name, value in list(vars(source).items()):
+        if name not in _OWN_ATTRIBUTES:
+            vars(clone)[name] = _copy_setting(value, source, clone)
+    config: Any = object.__new__(type(source.config))
+    for name, value in list(vars(source.config).items()):
+        vars(config)[name] = _copy_setting(value, source, clone)
+    clone.config = config
+    clone._connection = None
+    known = source._server_caps
+    clone._server_caps = known and _private_capabilities(known)
+    return clone
+
+
+def _copy_setting(value: Any, source: Any, clone: Any) -> Any:
+    if value is source:
+        return clone
+    if isinstance(value, types.MethodType) and value.__self__ is source:
+        return types.MethodType(value.__func__, clone)
+    if type(value) is urllib.request.ProxyHandler:
+        # urllib ties a handler to each opener that it is added to
+        return urllib.request.ProxyHandler(dict(value.proxies))  # type: ignore[attr-defined]  # left out of typeshed
+    return copy_plain(value)
+
+
+def _private_capabilities(known: ServerCapabilities) -> ServerCapabilities:
+    """A copy: its ``server_info`` is handed to users, who may change theirs."""
+    return ServerCapabilities(known.host, copy_plain(known.server_info))
+
+
+def _usable_capabilities(client: Shotgun, host: str) -> Optional[ServerCapabilities]:
+    known = client._server_caps
+    return known if known and known.host == host else None
+
+
+class _Settings:
+    """The settings of a template as a connection last saw them; copies, but for objects."""
+
+    __slots__ = ("attributes", "config")
+
+    def __init__(self, attributes: dict[str, Any], config: dict[str, Any]) -> None:
+        self.attributes = attributes
+        self.config = config
+
+    def are_those_of(self, template: Shotgun) -> bool:
+        """Whether nothing has changed; asked before each call, so it must cost next to nothing."""
+        return vars(template) == self.attributes and vars(template.config) == self.config
+
+
+def _read_settings(client: Shotgun) -> _Settings:
+    return _Settings(copy_plain(dict(vars(client))), copy_plain(dict(vars(client.config))))
+
+
+def _session_token(client: Any) -> Optional[str]:
+    return getattr(getattr(client, "config", None), "session_token", None)
+
+
+def _carry_over(seen: _Settings, template: Shotgun, client: Shotgun) -> _Settings:
+    """Set on *client* what has changed on *template* since *seen*; returns what is seen now."""
+    now = _read_settings(template)
+    for name in _changed(seen.attributes, now.attributes):
+        if name not in _OWN_ATTRIBUTES:
+            _set_or_delete(client, name, now.attributes, template, client)
+    for name in _changed(seen.config, now.config):
+        _set_or_delete(client.config, name, now.config, template, client)
+    return now
+
+
+def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    for name in {**before, **after}:
+        if name not in before or name not in after or before[name] != after[name]:
+            yield name
+
+
+def _set_or_delete(
+    owner: Any, name: str, values: Mapping[str, Any], template: Any, client: Any
+) -> None:
+    if name in values:
+        setattr(owner, name, _copy_setting(values[name], template, client))
+    else:
+        vars(owner).pop(name, None)
+
+
+def _carry_server_info(template: Shotgun, client: Shotgun) -> None:
+    """``server_info`` is read live by the client, so a change to it takes effect."""
+    known = template._server_caps
+    if known is None:
+        return
+    own = client._server_caps
+    if own is None or own.host != known.host or own.server_info != known.server_info:
+        client._server_caps = _private_capabilities(known)

@@ -1,0 +1,347 @@
+"""The executor: ``Shotgun``'s methods as futures, on workers that each have a connection."""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union, cast
+
+from shotgun_executor.arguments import check_count, check_seconds, prototype_of
+from shotgun_executor.connection import run_privately
+from shotgun_executor.dispatch import Dispatch
+from shotgun_executor.facade import TransparentShotgun
+from shotgun_executor.mirror import PRIVATE, FutureMethods, check_arguments, invoke
+from shotgun_executor.plain import copy_plain
+from shotgun_executor.pool import ConnectionPool, ThreadLeases
+from shotgun_executor.results import MapResults
+
+if TYPE_CHECKING:
+    import concurrent.futures
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from shotgun_api3.shotgun import ClientCapabilities, ServerCapabilities, Shotgun
+    from typing_extensions import Concatenate, ParamSpec, Unpack
+
+    from shotgun_executor.arguments import ShotgunArguments
+    from shotgun_executor.future import Future
+
+    P = ParamSpec("P")
+
+__all__ = ["ShotgunExecutor"]
+
+T = TypeVar("T")
+
+_numbers = itertools.count()
+
+
+class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
+    """A ``ThreadPoolExecutor`` whose workers each have a connection to a site.
+
+    ```
+    with ShotgunExecutor("https://my-site", script_name="tool", api_key="...") as executor:
+        shots = executor.find("Shot", [["project", "is", project]], ["code"])     # a future
+        assets = executor.find("Asset", [["project", "is", project]], ["code"])   # in parallel
+        print(len(shots.result()), len(assets.result()))
+    ```
+
+    Each remote method of ``Shotgun`` returns a future at once. ``submit``, ``map``, ``shutdown``
+    and ``with`` are those of the standard library. :attr:`shotgun` is a ``Shotgun`` for code that
+    wants to wait for each answer.
+
+    Args:
+        base_url: The URL of the site, or an existing ``Shotgun`` (of any subclass), whose settings
+            are copied; it is not used itself.
+        script_name: As in ``Shotgun``.
+        api_key: As in ``Shotgun``.
+        factory: A function that returns a new client at each call, instead of *base_url*:
+            Toolkit's ``create_sg_connection``, a studio's wrapper, a Mockgun with a lock.
+        max_workers: How many calls may run at a time, and so how many connections there may be.
+        thread_name_prefix: As in the standard library.
+        initializer: As in the standard library: called on each worker thread when it starts.
+        initargs: Arguments of *initializer*.
+        max_idle: Seconds after which an idle connection is closed rather than used again.
+        **arguments: What else ``Shotgun`` takes: ``http_proxy``, ``ca_certs``, ``login`` and
+            ``password``, ``session_token``, ... Nothing connects before the first call, unless
+            ``connect=True`` asks for it.
+
+    Raises:
+        TypeError: An argument has the wrong type, or does not go with the others.
+        ValueError: The URL has no scheme, the credentials are missing or contradictory, or a
+            number is out of range.
+    """
+
+    def __init__(
+        self,
+        base_url: Union[str, Shotgun, None] = None,
+        script_name: Optional[str] = None,
+        api_key: Optional[str] = None,
+        *,
+        factory: Optional[Callable[[], Any]] = None,
+        max_workers: int = 8,
+        thread_name_prefix: str = "",
+        initializer: Optional[Callable[..., object]] = None,
+        initargs: tuple[Any, ...] = (),
+        max_idle: float = 60.0,
+        **arguments: Unpack[ShotgunArguments],
+    ) -> None:
+        check_count("ShotgunExecutor", "max_workers", max_workers)
+        check_seconds("ShotgunExecutor", "max_idle", max_idle)
+        if initializer is not None and not callable(initializer):
+            raise TypeError(f"ShotgunExecutor: initializer must be a function, not {initializer!r}")
+        self._prototype = prototype_of(
+            "ShotgunExecutor", base_url, script_name, api_key, factory, arguments
+        )
+        self._pool = ConnectionPool(self._prototype, max_idle=max_idle)
+        self._leases = ThreadLeases(self._pool)
+        self._dispatch = Dispatch(
+            _starter(self), max_runners=max_workers, after_run=self._leases.give_back
+        )
+        self._facade: Optional[weakref.ref[_ExecutorShotgun]] = None
+        self._workers = max_workers
+        if initializer is not None:
+            initargs = (initializer, *initargs)
+            initializer = self._dispatch.initialize
+        super().__init__(
+            max_workers,
+            thread_name_prefix or f"ShotgunExecutor-{next(_numbers)}",
+            initializer,
+            initargs,
+        )
+        self._prototype.ask_through(self._ask_capabilities)
+        if arguments.get("connect"):
+            self.connect()
+
+    # Futures.
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Run ``fn(*args, **kwargs)`` on a worker.
+
+        Within it, :attr:`shotgun` uses the connection of that worker.
+
+        Raises:
+            RuntimeError: The executor was shut down.
+            BrokenThreadPool: An initializer has failed.
+        """
+        return self._dispatch.submit(fn, args, kwargs)
+
+    def call(
+        self,
+        fn: Callable[Concatenate[Shotgun, P], T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Future[T]:
+        """Run ``fn(sg, *args, **kwargs)`` on a worker, where *sg* is the worker's own client.
+
+        For several calls that belong together: they run one after the other on one connection.
+        *sg* is theirs until *fn* returns; keep it no longer.
+        """
+        return self._dispatch.submit(self._leases.run, (fn, *args), kwargs)
+
+    def map(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: Optional[float] = None,
+        chunksize: int = 1,
+        buffersize: Optional[int] = None,
+    ) -> MapResults[T]:
+        """The results of ``fn(*items)`` for the items of the iterables, in their order.
+
+        As in the standard library of Python 3.14, on every Python.
+
+        Args:
+            fn: Called on a worker with one item of each iterable.
+            *iterables: The items; the shortest one ends the map.
+            timeout: Seconds from now until which all results must have been asked for and be
+                there; else the iterator raises ``TimeoutError``.
+            chunksize: Has no effect on threads.
+            buffersize: How many calls may be submitted ahead of the results that were taken; the
+                iterables are read no further. None submits all at once.
+
+        Returns:
+            An iterator, which cancels what has not started when it is closed, dropped, or ends by
+            an error; also before the first result was asked for.
+        """
+        return MapResults(self.submit, fn, iterables, timeout=timeout, buffersize=buffersize)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Accept no more calls, and close each connection as soon as it is not needed.
+
+        Args:
+            wait: Return when all calls are done and all connections closed; else at once.
+            cancel_futures: Cancel the calls that have not started; who waits for them is told.
+        """
+        self._dispatch.close()
+        if cancel_futures:
+            self._dispatch.cancel_waiting()
+        self._pool.drain()
+        super().shutdown(wait=wait, cancel_futures=cancel_futures)
+
+    # The synchronous side.
+
+    @property
+    def shotgun(self) -> Shotgun:
+        """A ``Shotgun`` that any thread may use; each of its calls runs on a worker.
+
+        On a worker of this executor a call runs at once, on that worker's connection.
+        """
+        facade = None if self._facade is None else self._facade()
+        if facade is None:
+            facade = _ExecutorShotgun(self)
+            # Weakly: the facade keeps the executor, so the executor must not keep the facade.
+            self._facade = weakref.ref(facade)
+        return facade
+
+    def _run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """``function(client, *args, **kwargs)`` on a worker, and wait for it."""
+        return self._on_worker(self._leases.run, function, *args, **kwargs)
+
+    def _on_worker(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if self._dispatch.on_worker:
+            return function(*args, **kwargs)
+        future = self._dispatch.submit(function, args, kwargs)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()  # Ctrl-C while it was waiting for a worker; else without effect
+            raise
+        finally:
+            del future  # its exception holds this frame
+
+    def _submit_method(
+        self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Future[Any]:
+        if not self._prototype.must_ask_factory:
+            check_arguments(self._prototype.client_class, name, args, kwargs)
+        args, kwargs = copy_plain(args), copy_plain(kwargs)
+        if name in PRIVATE:
+            return self._dispatch.submit(
+                run_privately, (self._prototype, invoke, name, args, kwargs), {}
+            )
+        return self._dispatch.submit(self._leases.run, (invoke, name, args, kwargs), {})
+
+    def __getattr__(self, name: str) -> Any:
+        """Methods that a subclass of ``Shotgun`` adds return futures too."""
+        if name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        if callable(getattr(self._prototype.client_class, name, None)):
+            return lambda *args, **kwargs: self._submit_method(name, args, kwargs)
+        raise AttributeError(
+            f"{type(self).__name__!r} object has no attribute {name!r}, nor has the "
+            f"{self._prototype.client_class.__name__} that its connections are"
+        )
+
+    # What Shotgun has and sends nothing; see LOCAL in mirror.py.
+
+    @property
+    def config(self) -> Any:
+        """The settings of all connections; a change reaches each before its next call."""
+        return self._prototype.template.config
+
+    @property
+    def base_url(self) -> str:
+        """The URL of the site, in lower case as in ``Shotgun``."""
+        return cast("str", self._prototype.template.base_url)
+
+    @property
+    def client_caps(self) -> ClientCapabilities:
+        """What this machine is, as in ``Shotgun``."""
+        return cast("ClientCapabilities", self._prototype.template.client_caps)
+
+    @property
+    def server_caps(self) -> ServerCapabilities:
+        """What the site is and can do. Waits for the answer if the site was not asked yet."""
+        return cast("ServerCapabilities", self._prototype.template.server_caps)
+
+    @property
+    def server_info(self) -> dict[str, Any]:
+        """What the site answered to ``info``. Waits if the site was not asked yet."""
+        return self.server_caps.server_info
+
+    def connect(self) -> None:
+        """Ask the site for ``info`` and wait: returns if it answers, raises if it does not."""
+        self._run(invoke, "connect", (), {})
+
+    def close(self) -> None:
+        """Close every connection: idle ones now, the others when no request uses them.
+
+        The executor goes on, and the next call opens a connection afresh, as with ``Shotgun``.
+        :meth:`shutdown` is the end.
+        """
+        self._pool.close()
+
+    def add_user_agent(self, agent: str) -> None:
+        """Append to the user agent that every connection sends."""
+        self._prototype.template.add_user_agent(agent)
+
+    def reset_user_agent(self) -> None:
+        """Send the user agent of ``shotgun_api3`` alone again."""
+        self._prototype.template.reset_user_agent()
+
+    def set_session_uuid(self, session_uuid: str) -> None:
+        """Name the browser session that is told of the changes made by every connection."""
+        self._prototype.template.set_session_uuid(session_uuid)
+
+    def get_attachment_download_url(self, attachment: Union[int, dict[str, Any], None]) -> str:
+        """The URL of an attachment; nothing is sent."""
+        return cast("str", self._prototype.template.get_attachment_download_url(attachment))
+
+    def schema(self, entity_type: str) -> None:
+        """Removed from the API; raises ``ShotgunError`` that names the method to use."""
+        self._prototype.template.schema(entity_type)
+
+    def entity_types(self) -> None:
+        """Removed from the API; raises ``ShotgunError`` that names the method to use."""
+        self._prototype.template.entity_types()
+
+    def _ask_capabilities(self) -> ServerCapabilities:
+        return cast("ServerCapabilities", self._run(lambda client: client.server_caps))
+
+    def __repr__(self) -> str:
+        dispatch, pool = self._dispatch, self._pool
+        return (
+            f"<{type(self).__name__} for {self._prototype.host}: {dispatch.runners} of "
+            f"{self._workers} workers at work, {dispatch.waiting} calls waiting, connections: "
+            f"{pool.leased} leased, {pool.idle} idle>"
+        )
+
+
+class _ExecutorShotgun(TransparentShotgun):
+    """The facade: a ``Shotgun`` whose calls run on the workers of an executor."""
+
+    _executor: ShotgunExecutor
+
+    def __init__(self, executor: ShotgunExecutor) -> None:
+        super().__init__(executor._prototype)
+        vars(self)["_executor"] = executor
+
+    def _run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return self._executor._run(function, *args, **kwargs)
+
+    def _run_privately(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return self._executor._on_worker(run_privately, self._prototype, function, *args, **kwargs)
+
+    def close(self) -> None:
+        """Close every connection of the executor; the next call opens one afresh."""
+        self._executor.close()
+
+
+def _starter(
+    executor: ShotgunExecutor,
+) -> Callable[[Callable[[], None]], concurrent.futures.Future[None]]:
+    """How runners reach the threads of the stdlib.
+
+    It holds the executor weakly, as the worker threads do: an executor that nobody uses any more
+    is collected, and its threads end.
+    """
+    reference = weakref.ref(executor)
+
+    def start(runner: Callable[[], None]) -> concurrent.futures.Future[None]:
+        alive = reference()
+        if alive is None:
+            raise RuntimeError("cannot schedule new futures: the executor is gone")
+        return ThreadPoolExecutor.submit(alive, runner)
+
+    return start

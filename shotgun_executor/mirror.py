@@ -1,0 +1,164 @@
+"""How the methods of ``Shotgun`` become ours: in one place, from the installed ``shotgun_api3``."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
+
+from shotgun_api3.shotgun import Shotgun
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from typing_extensions import Concatenate, ParamSpec
+
+    from shotgun_executor.future import Future
+
+    P = ParamSpec("P")
+
+__all__ = ["LOCAL", "PRIVATE", "FutureMethods", "check_arguments", "invoke", "public_methods"]
+
+R = TypeVar("R")
+
+# What changes or reads the client, and sends nothing. On the executor these act at once, and what
+# they set reaches every connection before its next call. `connect` is among them because it
+# returns nothing but the certainty that the site answers; it does ask the site.
+LOCAL = frozenset(
+    {
+        "add_user_agent",
+        "close",
+        "connect",
+        "entity_types",  # removed from the API long ago: raises and says what to call instead
+        "get_attachment_download_url",
+        "reset_user_agent",
+        "schema",  # likewise
+        "set_session_uuid",
+    }
+)
+
+# What changes the identity of the client while it runs, and so gets a connection of its own.
+PRIVATE = frozenset({"authenticate_human_user"})
+
+
+def public_methods(cls: type = Shotgun) -> dict[str, Callable[..., Any]]:
+    """The public methods that *cls* has, by name."""
+    return {
+        name: member
+        for name, member in inspect.getmembers(cls, inspect.isfunction)
+        if not name.startswith("_")
+    }
+
+
+def invoke(client: Any, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Call the method *name* of *client*."""
+    return getattr(client, name)(*args, **kwargs)
+
+
+def check_arguments(cls: type, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Raise the TypeError that a call with wrong arguments would raise, before it is queued."""
+    signature = _signature(cls, name)
+    if signature is not None:
+        try:
+            signature.bind(None, *args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{name}() {error}") from None
+
+
+@functools.cache
+def _signature(cls: type, name: str) -> Any:
+    member = getattr(cls, name, None)
+    return inspect.signature(member) if inspect.isfunction(member) else None
+
+
+def _as_future(
+    method: Callable[Concatenate[Shotgun, P], R],
+) -> Callable[Concatenate[Any, P], Future[R]]:
+    """*method* of ``Shotgun`` with the same arguments, and a future for the result.
+
+    mypy refuses methods with ``**kwargs`` here, since those could hold a ``self``.
+    """
+    name = method.__name__
+
+    def submit(self: FutureMethods, /, *args: Any, **kwargs: Any) -> Any:
+        return self._submit_method(name, args, kwargs)
+
+    signature = inspect.signature(method)
+    returned = signature.return_annotation
+    if returned is signature.empty:
+        returned = "Any"
+    annotation = f"Future[{returned}]"
+    submit.__name__ = name
+    submit.__qualname__ = f"FutureMethods.{name}"
+    submit.__doc__ = f"``Shotgun.{name}`` as a future, with the same arguments."
+    submit.__signature__ = signature.replace(return_annotation=annotation)  # type: ignore[attr-defined]  # functions take any attribute
+    return submit
+
+
+class FutureMethods:
+    """The remote methods of ``Shotgun``, each of which returns a future at once.
+
+    They take the arguments that they take in ``Shotgun``, whose reference describes them. A
+    missing or unknown argument raises ``TypeError`` here; everything else that is wrong with a
+    call is raised by its future, with the class that ``shotgun_api3`` raises. The arguments are
+    copied, so they may be changed as soon as the method returns.
+    """
+
+    def _submit_method(
+        self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Future[Any]:
+        """Submit the call of the method *name* on the connection of a worker."""
+        raise NotImplementedError  # the executor's business
+
+    activity_stream_read = _as_future(Shotgun.activity_stream_read)
+    authenticate_human_user = _as_future(Shotgun.authenticate_human_user)
+    batch = _as_future(Shotgun.batch)
+    create = _as_future(Shotgun.create)
+    delete = _as_future(Shotgun.delete)
+    download_attachment = _as_future(Shotgun.download_attachment)
+    export_page = _as_future(Shotgun.export_page)
+    find = _as_future(Shotgun.find)
+    find_one = _as_future(Shotgun.find_one)
+    follow = _as_future(Shotgun.follow)
+    followers = _as_future(Shotgun.followers)
+    following = _as_future(Shotgun.following)
+    get_auth_cookie_handler = _as_future(Shotgun.get_auth_cookie_handler)
+    get_session_token = _as_future(Shotgun.get_session_token)
+    info = _as_future(Shotgun.info)
+    nav_expand = _as_future(Shotgun.nav_expand)
+    nav_search_entity = _as_future(Shotgun.nav_search_entity)
+    nav_search_string = _as_future(Shotgun.nav_search_string)
+    note_thread_read = _as_future(Shotgun.note_thread_read)
+    preferences_read = _as_future(Shotgun.preferences_read)
+    revive = _as_future(Shotgun.revive)
+    schema_entity_read = _as_future(Shotgun.schema_entity_read)
+    schema_field_create = _as_future(Shotgun.schema_field_create)
+    schema_field_delete = _as_future(Shotgun.schema_field_delete)
+    schema_field_read = _as_future(Shotgun.schema_field_read)
+    schema_field_update = _as_future(Shotgun.schema_field_update)
+    schema_read = _as_future(Shotgun.schema_read)
+    share_thumbnail = _as_future(Shotgun.share_thumbnail)  # type: ignore[arg-type]  # see _as_future
+    summarize = _as_future(Shotgun.summarize)
+    text_search = _as_future(Shotgun.text_search)
+    unfollow = _as_future(Shotgun.unfollow)
+    update = _as_future(Shotgun.update)
+    update_project_last_accessed = _as_future(Shotgun.update_project_last_accessed)
+    upload = _as_future(Shotgun.upload)
+    upload_filmstrip_thumbnail = _as_future(Shotgun.upload_filmstrip_thumbnail)  # type: ignore[arg-type]  # see _as_future
+    upload_thumbnail = _as_future(Shotgun.upload_thumbnail)  # type: ignore[arg-type]  # see _as_future
+    user_subscriptions_create = _as_future(Shotgun.user_subscriptions_create)
+    user_subscriptions_read = _as_future(Shotgun.user_subscriptions_read)
+    work_schedule_read = _as_future(Shotgun.work_schedule_read)
+    work_schedule_update = _as_future(Shotgun.work_schedule_update)
+
+
+def _mirror_newer_methods() -> None:
+    """A ``shotgun_api3`` newer than this package has methods that are not listed above."""
+    for name, method in public_methods().items():
+        taken = hasattr(FutureMethods, name) or hasattr(ThreadPoolExecutor, name)
+        if name not in LOCAL and not taken:
+            setattr(FutureMethods, name, _as_future(method))
+
+
+_mirror_newer_methods()

@@ -32,6 +32,8 @@ __all__ = ["ShotgunExecutor"]
 
 T = TypeVar("T")
 
+DEFAULT_WORKERS = 8
+
 _numbers = itertools.count()
 
 
@@ -56,7 +58,8 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
         api_key: As in ``Shotgun``.
         factory: A function that returns a new client at each call, instead of *base_url*:
             Toolkit's ``create_sg_connection``, a studio's wrapper, a Mockgun with a lock.
-        max_workers: How many calls may run at a time, and so how many connections there may be.
+        max_workers: How many calls may run at a time, and so how many connections there may be;
+            8 unless told: a site is shared with everyone who works on it.
         thread_name_prefix: As in the standard library.
         initializer: As in the standard library: called on each worker thread when it starts.
         initargs: Arguments of *initializer*.
@@ -78,7 +81,7 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
         api_key: Optional[str] = None,
         *,
         factory: Optional[Callable[[], Any]] = None,
-        max_workers: int = 8,
+        max_workers: Optional[int] = None,
         thread_name_prefix: str = "",
         initializer: Optional[Callable[..., object]] = None,
         initargs: tuple[Any, ...] = (),
@@ -89,21 +92,21 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
         check_seconds("ShotgunExecutor", "max_idle", max_idle)
         if initializer is not None and not callable(initializer):
             raise TypeError(f"ShotgunExecutor: initializer must be a function, not {initializer!r}")
+        self._workers = DEFAULT_WORKERS if max_workers is None else max_workers
         self._prototype = prototype_of(
             "ShotgunExecutor", base_url, script_name, api_key, factory, arguments
         )
         self._pool = ConnectionPool(self._prototype, max_idle=max_idle)
         self._leases = ThreadLeases(self._pool)
         self._dispatch = Dispatch(
-            _starter(self), max_runners=max_workers, after_run=self._leases.give_back
+            _starter(self), max_runners=self._workers, after_run=self._leases.give_back
         )
         self._facade: Optional[weakref.ref[_ExecutorShotgun]] = None
-        self._workers = max_workers
         if initializer is not None:
             initargs = (initializer, *initargs)
             initializer = self._dispatch.initialize
         super().__init__(
-            max_workers,
+            self._workers,
             thread_name_prefix or f"ShotgunExecutor-{next(_numbers)}",
             initializer,
             initargs,

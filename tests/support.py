@@ -1,0 +1,85 @@
+"""What the tests share: limits, gates and counts."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from pathlib import Path
+from typing import Callable, Optional
+
+LONG = 20.0
+"""Seconds that nothing here takes; the limit of each wait, so that a bug fails, not hangs."""
+
+NOWHERE = "http://127.0.0.1:9"
+"""A site that nothing listens at, for tests that must not send anything."""
+
+KEYS = {"script_name": "tool", "api_key": "not-a-secret"}
+
+
+class Gate:
+    """A function body that blocks until it is let go, and tells when it was entered."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Semaphore(0)
+        self.opened = threading.Event()
+
+    def __call__(self, value: object = None) -> object:
+        self.entered.release()
+        assert self.opened.wait(LONG), "nobody opened the gate"
+        return value
+
+    def wait_for(self, count: int) -> None:
+        """Return when *count* calls have come in."""
+        for _ in range(count):
+            assert self.entered.acquire(timeout=LONG), "too few calls came to the gate"
+
+    def open(self) -> None:
+        self.opened.set()
+
+
+def in_thread(function: Callable[[], object]) -> Callable[[], object]:
+    """Run *function* in a thread; call what is returned for its result."""
+    outcome: list[object] = []
+    error: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            outcome.append(function())
+        except BaseException as caught:
+            error.append(caught)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+
+    def join() -> object:
+        thread.join(LONG)
+        assert not thread.is_alive(), "the thread is still running"
+        if error:
+            raise error[0]
+        return outcome[0]
+
+    return join
+
+
+def open_sockets() -> Optional[int]:
+    """How many sockets this process has open, where the system tells."""
+    folder = Path("/proc/self/fd")
+    if not folder.exists():
+        return None
+    return sum(_is_socket(link) for link in folder.iterdir())
+
+
+def _is_socket(link: Path) -> bool:
+    try:
+        return str(link.readlink()).startswith("socket:")
+    except OSError:  # the descriptor of the listing itself is gone by now
+        return False
+
+
+def settled(before: set[threading.Thread]) -> set[threading.Thread]:
+    """The threads that were started since *before* and are still there, after a grace."""
+    gc.collect()
+    new = {thread for thread in threading.enumerate() if thread not in before}
+    for thread in new:
+        thread.join(2.0)
+    return {thread for thread in new if thread.is_alive()}

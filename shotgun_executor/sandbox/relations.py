@@ -1,0 +1,78 @@
+"""Where links are kept, and how one relation is read from either of its sides.
+
+Every field that holds a list of links answers the same question, "which targets belong to which
+owner", whether it owns a link table (``Shot.assets``), shows such a table from the other side
+(``Asset.shots``), or shows a single-entity link from the other side (``Shot.tasks``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import and_, literal_column, select, true
+from sqlalchemy.sql.elements import ColumnElement
+
+from .tables import link_id, link_type
+
+if TYPE_CHECKING:
+    from sqlalchemy.sql.expression import FromClause
+
+    from .schema import Field, Schema
+    from .tables import Tables
+
+Condition = ColumnElement[bool]
+
+
+def constant(value: str) -> ColumnElement[Any]:
+    """Returns a string from the schema as part of the statement's text, not as a parameter."""
+    quoted = value.replace("'", "''")
+    return literal_column(f"'{quoted}'")
+
+
+def number(value: int) -> ColumnElement[Any]:
+    """Returns a whole number as part of the statement's text, not as a parameter."""
+    return literal_column(str(int(value)))
+
+
+class Pairs(NamedTuple):
+    """One relation as rows of an owner's id and a target's type and id."""
+
+    source: FromClause
+    owner: ColumnElement[int]
+    target_type: ColumnElement[str]
+    target_id: ColumnElement[int]
+    condition: Condition
+    """Which rows of `source` belong to the relation."""
+
+
+def pairs(tables: Tables, schema: Schema, field: Field) -> Pairs:
+    """Returns the links of a list field, with a fresh alias of the table they are kept in."""
+    if field.mirrors is None:
+        source = tables.links[field.path].alias()
+        c = source.c
+        return Pairs(source, c.owner, c.target_type, c.target_id, true())
+    mirrored = schema.field(*field.mirrors)
+    if mirrored.is_link:
+        return _mirrored_single(tables, field, mirrored)
+    source = tables.links[mirrored.path].alias()
+    mine = source.c.target_type == constant(field.entity_type)
+    found = Pairs(
+        source, source.c.target_id, constant(mirrored.entity_type), source.c.owner, mine
+    )
+    return _only_statuses(tables, field, found)
+
+
+def _mirrored_single(tables: Tables, field: Field, mirrored: Field) -> Pairs:
+    source = tables.entities[mirrored.entity_type].alias()
+    owner = source.c[link_id(mirrored.name)]
+    mine = source.c[link_type(mirrored.name)] == constant(field.entity_type)
+    return Pairs(source, owner, constant(mirrored.entity_type), source.c.id, mine)
+
+
+def _only_statuses(tables: Tables, field: Field, found: Pairs) -> Pairs:
+    if not field.only_statuses:
+        return found
+    target = tables.entities[field.valid_types[0]].alias()
+    legal = target.c.sg_status_list.in_([constant(status) for status in field.only_statuses])
+    one = select(number(1)).where(target.c.id == found.target_id, legal).exists()
+    return found._replace(condition=and_(found.condition, one))

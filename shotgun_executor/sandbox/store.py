@@ -1,0 +1,183 @@
+"""The database of a site: the SQLite connection, transactions, and statements compiled once.
+
+SQLAlchemy builds and compiles the statements; they run on the plain ``sqlite3`` connection, because
+a small read spends more time in the layers above it than in the database.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import sys
+from contextlib import contextmanager
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
+
+from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from .tables import Tables
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from sqlalchemy.sql import ClauseElement
+
+    from .schema import Schema
+
+_DIALECT = sqlite_dialect(paramstyle="qmark")
+# Filters may nest 265 deep, and compiling one level takes several frames.
+_COMPILE_DEPTH = 8_000
+
+
+class Statement:
+    """A compiled statement: SQL text and the order in which it takes the values.
+
+    Args:
+        sql: The text with question marks.
+        order: For each question mark the position of its value in what `arrange` is given.
+    """
+
+    def __init__(self, sql: str, order: Sequence[int]) -> None:
+        self.sql = sql
+        if not order:
+            self.arrange: Callable[[Sequence[Any]], Sequence[Any]] = _nothing
+        elif list(order) == list(range(len(order))):
+            self.arrange = _unchanged
+        elif len(order) == 1:
+            self.arrange = lambda values, only=order[0]: (values[only],)
+        else:
+            self.arrange = itemgetter(*order)
+
+
+def _nothing(_values: Sequence[Any]) -> Sequence[Any]:
+    return ()
+
+
+def _unchanged(values: Sequence[Any]) -> Sequence[Any]:
+    return values
+
+
+def compile_statement(statement: ClauseElement, names: Sequence[str]) -> Statement:
+    """Compiles a SQLAlchemy statement for SQLite.
+
+    Args:
+        statement: A Core statement whose values are all named bind parameters.
+        names: The parameter names in the order in which values will be given.
+    """
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, _COMPILE_DEPTH))
+    try:
+        compiled = statement.compile(dialect=_DIALECT)
+    finally:
+        sys.setrecursionlimit(limit)
+    places = {name: place for place, name in enumerate(names)}
+    taken: Sequence[str] = getattr(compiled, "positiontup", None) or ()
+    return Statement(str(compiled), [places[name] for name in taken])
+
+
+class Store:
+    """The tables of one site in one SQLite database. Used by one thread at a time.
+
+    Args:
+        schema: What to make tables for.
+        database: A path, or None for a database in memory.
+
+    Raises:
+        sqlite3.Error: The file cannot be opened or is no database.
+    """
+
+    def __init__(
+        self, schema: Schema, database: Union[str, os.PathLike[str], None] = None
+    ) -> None:
+        self.tables = Tables(schema)
+        self._connection = sqlite3.connect(
+            ":memory:" if database is None else database,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=1024,
+        )
+        self._connection.create_function("jsonb_contains", 2, _jsonb_contains, deterministic=True)
+        self._connection.create_function("fold", 1, _fold, deterministic=True)
+        try:
+            self._set_up(in_file=database is not None)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _set_up(self, *, in_file: bool) -> None:
+        if in_file:
+            # What WAL has written survives the end of the process without a sync per commit.
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._connection.execute("PRAGMA busy_timeout = 5000")
+        self._connection.execute("PRAGMA temp_store = MEMORY")
+        self._connection.execute("PRAGMA cache_size = -65536")
+        with self.transaction():
+            for table in self.tables.metadata.sorted_tables:
+                self._run_plain(CreateTable(table, if_not_exists=True))
+                for index in table.indexes:
+                    self._run_plain(CreateIndex(index, if_not_exists=True))
+
+    def _run_plain(self, statement: ClauseElement) -> None:
+        self._connection.execute(str(statement.compile(dialect=_DIALECT)))
+
+    def run(self, statement: Statement, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        """Runs a compiled statement with values in the order it was compiled for."""
+        return self._connection.execute(statement.sql, statement.arrange(values))
+
+    def run_many(self, statement: Statement, rows: Iterable[Sequence[Any]]) -> None:
+        """Runs a compiled statement once per row of values."""
+        self._connection.executemany(statement.sql, map(statement.arrange, rows))
+
+    def first(self, statement: Statement, values: Sequence[Any] = ()) -> Optional[Any]:
+        """Returns the first column of the first row, or None."""
+        row = self.run(statement, values).fetchone()
+        return None if row is None else row[0]
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Makes what is written inside one unit: all of it stays, or, on any error, nothing."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    def clear(self) -> None:
+        """Deletes every row except the settings of the site."""
+        with self.transaction():
+            for table in self.tables.metadata.sorted_tables:
+                if table is not self.tables.settings:
+                    self._run_plain(table.delete())
+
+    def close(self) -> None:
+        """Closes the database."""
+        self._connection.close()
+
+
+def _fold(value: object) -> Optional[str]:
+    return value.casefold() if isinstance(value, str) else None
+
+
+def _jsonb_contains(stored: Optional[str], wanted: str) -> bool:
+    """Says whether a stored JSON object holds the wanted one, as PostgreSQL's ``@>`` does."""
+    value = None if stored is None else json.loads(stored)
+    return isinstance(value, dict) and _contains(value, json.loads(wanted))
+
+
+def _contains(value: object, wanted: object) -> bool:
+    if isinstance(value, dict) and isinstance(wanted, dict):
+        return all(key in value and _contains(value[key], wanted[key]) for key in wanted)
+    if isinstance(value, list) and isinstance(wanted, list):
+        return all(any(_contains(item, each) for item in value) for each in wanted)
+    return type(value) is type(wanted) and value == wanted or (
+        _is_number(value) and _is_number(wanted) and value == wanted
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,0 +1,132 @@
+"""The tables of a site, made from its schema with SQLAlchemy Core.
+
+* One table per entity type. A text field is two columns, the value and its case-folded form, which
+  is what filters and sorts compare; a single-entity link is two columns, type and id; fields that
+  show another field's links from the other side have no column.
+* One table per multi_entity field that owns its links: ``owner``, ``target_type``, ``target_id``.
+* ``display_name``: name and state of every entity of the site. Links read the name here, so a
+  rename or a retirement shows in every link at once and costs one row.
+* ``site_setting`` and ``site_session``: credentials and session tokens, kept across a restart.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Column, Float, Index, Integer, MetaData, Table, Text, text
+
+from .schema import COMPUTED_TYPES
+
+if TYPE_CHECKING:
+    from .schema import EntityType, Field, Schema
+
+INTEGER_TYPES = frozenset({"number", "percent", "duration", "timecode", "checkbox"})
+FLOAT_TYPES = frozenset({"float", "currency"})
+
+
+def folded(name: str) -> str:
+    """Returns the name of the column with the case-folded form of a text field."""
+    return f"{name}__folded"
+
+
+def link_type(name: str) -> str:
+    """Returns the name of the column with the type of a single-entity link."""
+    return f"{name}__type"
+
+
+def link_id(name: str) -> str:
+    """Returns the name of the column with the id of a single-entity link."""
+    return f"{name}__id"
+
+
+def has_column(field: Field) -> bool:
+    """Says whether a field is stored in the table of its entity type."""
+    return not (
+        field.is_multi or field.data_type in COMPUTED_TYPES or field.name == "cached_display_name"
+    )
+
+
+class Tables:
+    """All tables of a site.
+
+    Args:
+        schema: The entity types and fields to make tables for.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self.metadata = MetaData()
+        self.names = Table(
+            "display_name",
+            self.metadata,
+            Column("type", Text, primary_key=True),
+            Column("id", Integer, primary_key=True, autoincrement=False),
+            Column("name", Text),
+            Column("folded", Text),
+            Column("retired", Integer, nullable=False, server_default="0"),
+            sqlite_with_rowid=False,
+        )
+        self.settings = Table(
+            "site_setting",
+            self.metadata,
+            Column("name", Text, primary_key=True),
+            Column("value", Text, nullable=False),
+        )
+        self.sessions = Table(
+            "site_session",
+            self.metadata,
+            Column("token_digest", Text, primary_key=True),
+            Column("user_type", Text, nullable=False),
+            Column("user_id", Integer, nullable=False),
+        )
+        self.entities = {name: self._entity_table(kind) for name, kind in schema.types.items()}
+        owners = (f for kind in schema.types.values() for f in kind.fields.values())
+        self.links = {
+            field.path: self._link_table(field)
+            for field in owners
+            if field.is_multi and not field.mirrors
+        }
+
+    def _entity_table(self, kind: EntityType) -> Table:
+        columns: list[Column[object]] = []
+        for field in kind.fields.values():
+            if has_column(field):
+                columns.extend(_columns(field))
+        table = Table(
+            f"entity_{kind.name}",
+            self.metadata,
+            *columns,
+            Column("_retired", Integer, nullable=False, server_default="0"),
+        )
+        Index(f"{table.name}_retired", table.c.id, sqlite_where=text("_retired = 1"))
+        for field in kind.fields.values():
+            if field.is_link:
+                column = table.c[link_id(field.name)]
+                where = text(f"{column.name} IS NOT NULL")
+                Index(f"{table.name}_{field.name}", column, sqlite_where=where)
+        return table
+
+    def _link_table(self, field: Field) -> Table:
+        table = Table(
+            f"links_{field.entity_type}_{field.name}",
+            self.metadata,
+            Column("owner", Integer, primary_key=True, autoincrement=False),
+            Column("target_type", Text, primary_key=True),
+            Column("target_id", Integer, primary_key=True, autoincrement=False),
+            sqlite_with_rowid=False,
+        )
+        Index(f"{table.name}_target", table.c.target_id, table.c.target_type, table.c.owner)
+        return table
+
+
+def _columns(field: Field) -> list[Column[object]]:
+    if field.name == "id":
+        return [Column("id", Integer, primary_key=True)]
+    if field.is_link:
+        return [Column(link_type(field.name), Text), Column(link_id(field.name), Integer)]
+    if field.is_folded:
+        return [Column(field.name, Text), Column(folded(field.name), Text)]
+    if field.data_type in INTEGER_TYPES:
+        return [Column(field.name, Integer)]
+    if field.data_type in FLOAT_TYPES:
+        return [Column(field.name, Float)]
+    return [Column(field.name, Text)]

@@ -35,6 +35,9 @@ _OWN_ATTRIBUTES = frozenset(
     {"config", "_connection", "_server_caps", "_pooled_connection", "_pooled_prototype"}
 )
 
+# What tells a client, or a stand-in such as Mockgun, from something else that a factory returned.
+_METHODS_OF_ANY_CLIENT = ("find", "find_one", "create", "update", "delete", "batch")
+
 
 class Prototype:
     """What the connections of one pool are made like, and what they all know of their site.
@@ -93,7 +96,9 @@ class Prototype:
     def _new_product(self) -> Any:
         assert self._factory is not None, "without a factory the template is made at once"
         product = self._factory()
-        if not callable(getattr(product, "find", None)) or isinstance(product, type):
+        if isinstance(product, type) or not all(
+            callable(getattr(product, name, None)) for name in _METHODS_OF_ANY_CLIENT
+        ):
             raise TypeError(
                 f"factory must return a new Shotgun at each call, it returned a "
                 f"{type(product).__name__}; pass a function such as "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
 LONG = 20.0
 """Seconds that nothing here takes; the limit of each wait, so that a bug fails, not hangs."""
@@ -14,6 +14,18 @@ NOWHERE = "http://127.0.0.1:9"
 """A site that nothing listens at, for tests that must not send anything."""
 
 KEYS = {"script_name": "tool", "api_key": "not-a-secret"}
+
+
+class Front:
+    """A client that threads may share, and the object that it was made from."""
+
+    def __init__(self, sg: Any, owner: Any) -> None:
+        self.sg = sg
+        self.owner = owner
+
+    def on_client(self, function: Callable[..., Any], *args: object) -> Any:
+        """``function(client, *args)`` on one of the real clients behind it."""
+        return self.owner._run(function, *args)
 
 
 class Gate:
@@ -37,7 +49,7 @@ class Gate:
         self.opened.set()
 
 
-def in_thread(function: Callable[[], object]) -> Callable[[], object]:
+def in_thread(function: Callable[[], object]) -> Callable[..., Any]:
     """Run *function* in a thread; call what is returned for its result."""
     outcome: list[object] = []
     error: list[BaseException] = []
@@ -51,8 +63,8 @@ def in_thread(function: Callable[[], object]) -> Callable[[], object]:
     thread = threading.Thread(target=run)
     thread.start()
 
-    def join() -> object:
-        thread.join(LONG)
+    def join(limit: float = LONG) -> Any:
+        thread.join(limit)
         assert not thread.is_alive(), "the thread is still running"
         if error:
             raise error[0]

@@ -1,0 +1,66 @@
+"""Fixtures for every test."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from shotgun_executor import ShotgunExecutor, ShotgunPool, ThreadLocalShotgun
+from shotgun_executor.sandbox import Sandbox
+from tests.support import Front, open_sockets, settled
+
+
+@pytest.fixture(scope="session")
+def sandbox_process() -> Iterator[Sandbox]:
+    """One local site for all tests; take `sandbox` instead, which starts empty."""
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(sandbox_process: Sandbox) -> Iterator[Sandbox]:
+    """A local site as new: no entities but its own, nothing counted, held, failing or slow.
+
+    After the test it must still run, hold nothing, and have logged nothing.
+    """
+    sandbox_process.clear()
+    yield sandbox_process
+    assert sandbox_process.alive, sandbox_process.log()
+    counters = sandbox_process.counters()
+    sandbox_process.clear()
+    assert counters.held == 0, f"the test left {counters.held} requests held"
+    assert counters.internal_errors == 0, sandbox_process.log()
+
+
+@pytest.fixture(autouse=True)
+def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No test leaves a thread or a socket behind."""
+    if "sandbox_process" in request.fixturenames:
+        request.getfixturevalue("sandbox_process")  # starts before the count, lives on after it
+    threads = set(threading.enumerate())
+    sockets = open_sockets()
+    yield
+    left = settled(threads)
+    assert not left, f"the test left threads behind: {left}"
+    assert open_sockets() == sockets, "the test left sockets open"
+
+
+@pytest.fixture
+def executor(sandbox: Sandbox) -> Iterator[ShotgunExecutor]:
+    """An executor with eight workers on the local site."""
+    with ShotgunExecutor(sandbox.url, **sandbox.credentials) as executor:
+        yield executor
+
+
+@pytest.fixture(params=["executor.shotgun", "ShotgunPool", "ThreadLocalShotgun"])
+def front(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[Front]:
+    """Each of the clients that threads may share: what holds for one holds for all."""
+    if request.param == "executor.shotgun":
+        with ShotgunExecutor(sandbox.url, **sandbox.credentials) as executor:
+            yield Front(executor.shotgun, executor)
+        return
+    cls = {"ShotgunPool": ShotgunPool, "ThreadLocalShotgun": ThreadLocalShotgun}[request.param]
+    with cls(sandbox.url, **sandbox.credentials) as sg:
+        yield Front(sg, sg)

@@ -16,7 +16,7 @@ from .operators import Asked, understand
 from .paths import Path, resolve
 from .predicates import NULL_MATCHES, PREDICATES
 from .relations import number
-from .tables import folded
+from .tables import COMMON_LINKS, folded
 from .wire import is_hash, is_list
 
 if TYPE_CHECKING:
@@ -150,13 +150,14 @@ class Filters:
             return self._own(table, path.field, predicate, take)
         link, target = path.steps[0]
         rest = path._replace(steps=path.steps[1:])
-        return self._links.follow(
-            table,
-            link,
-            target,
-            lambda other: self._leaf(other, rest, predicate, take),
-            or_empty=_holds_for_null(path.field, predicate),
-        )
+
+        def inner(other: FromClause) -> Any:
+            return self._leaf(other, rest, predicate, take)
+
+        if _is_selective(path.field, predicate):
+            return self._links.follow_back(table, link, target, inner)
+        or_empty = _holds_for_null(path.field, predicate)
+        return self._links.follow(table, link, target, inner, or_empty=or_empty)
 
     def _own(self, table: FromClause, field: Field, predicate: str, take: Take) -> Any:
         if field.is_link or field.is_multi:
@@ -172,6 +173,26 @@ def _holds_for_null(field: Field, predicate: str) -> bool:
     if field.is_link or field.is_multi:
         return null_matches(predicate)
     return predicate in NULL_MATCHES or predicate == "in or null"
+
+
+def _is_selective(field: Field, predicate: str) -> bool:
+    """Says whether few entities meet a predicate, and none without a value does."""
+    if field.is_link:
+        return predicate.startswith("any:") and field.name not in COMMON_LINKS
+    return predicate in ("is", "in") and (field.is_folded or field.name == "id")
+
+
+def keeps_id_order(shape: Shape) -> bool:
+    """Says whether SQLite finds the rows of a filter in the order of their ids.
+
+    It does unless it looks for several values in an index.
+    """
+    if shape is None:
+        return True
+    head, rest = shape
+    if isinstance(rest, str):
+        return "." not in head and not (":" in rest and "n" in rest.split(":")[1])
+    return head == "and" and all(keeps_id_order(each) for each in rest)
 
 
 def _group(tree: dict[str, Any], method: str) -> tuple[str, Sequence[Any]]:

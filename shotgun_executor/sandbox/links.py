@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from sqlalchemy import and_, exists, func, or_, select
 
+from .predicates import listed
 from .records import linked
 from .relations import constant, number, pairs
 from .tables import link_id, link_type
@@ -53,34 +54,44 @@ class Links:
         return ~found if negative else found
 
     def _membership(self, table: FromClause, field: Field, predicate: str, take: Take) -> Any:
-        sign, count = predicate.split(":")
-        found = [self._one_of(table, field, take(), take()) for _ in range(int(count))]
+        sign, counts = predicate.split(":")
+        found: list[Any] = []
+        for count in counts:
+            entity_type, ids = take(), take()
+            live = self._live_ids(entity_type, ids) if count == "n" else None
+            found.append(self._one_of(table, field, entity_type, ids, live))
         if sign.endswith(" or null"):
             found.append(~self._leads_to(table, field, lambda _names: []))
         every = or_(*found)
         return ~every if sign.startswith("not any") else every
 
-    def _one_of(self, table: FromClause, field: Field, entity_type: Any, ids: Any) -> Any:
-        """Returns the condition that the link leads to one of some entities of one type.
-
-        The ids come from a subquery that does not depend on the row, so that the index on the
-        link can find the rows.
-        """
+    def _live_ids(self, entity_type: Any, ids: Any) -> Any:
         names = self._tables.names.alias()
-        given = func.json_each(ids).table_valued("value")
-        live = select(names.c.id).where(
+        return select(names.c.id).where(
             names.c.type == entity_type,
-            names.c.id == given.c.value,
+            names.c.id.in_(listed(ids)),
             names.c.retired == number(0),
         )
+
+    def _one_of(
+        self, table: FromClause, field: Field, entity_type: Any, given: Any, live: Any
+    ) -> Any:
+        """Returns the condition that the link leads to one entity, or to one of many.
+
+        What it is compared with does not depend on the row, so that the index on the link can
+        find the rows.
+        """
+        alive = [] if live is not None else [self._live(entity_type, given, lambda _names: [])]
         if field.is_link:
-            same_type = table.c[link_type(field.name)] == entity_type
-            return and_(same_type, table.c[link_id(field.name)].in_(live))
+            key = table.c[link_id(field.name)]
+            same = key == given if live is None else key.in_(live)
+            return and_(same, table.c[link_type(field.name)] == entity_type, *alive)
         found = pairs(self._tables, self._schema, field)
+        same = found.target_id == given if live is None else found.target_id.in_(live)
         owners = select(found.owner).where(
-            found.condition, found.target_type == entity_type, found.target_id.in_(live)
+            found.condition, found.target_type == entity_type, same
         )
-        return table.c.id.in_(owners)
+        return and_(table.c.id.in_(owners), *alive)
 
     def _leads_to(
         self, table: FromClause, field: Field, extra: Callable[[FromClause], list[Any]]
@@ -126,6 +137,19 @@ class Links:
         found = self._reach(table, link, target, inner)
         return or_(found, ~self._reach(table, link, target, None)) if or_empty else found
 
+    def follow_back(self, table: FromClause, link: Field, target: str, inner: Inner) -> Any:
+        """Does what `follow` does, starting at the far end: for conditions that few entities meet."""
+        other = self._tables.entities[target].alias()
+        few = select(other.c.id).where(inner(other), other.c["_retired"] == number(0))
+        if link.is_link:
+            same_type = table.c[link_type(link.name)] == constant(target)
+            return and_(table.c[link_id(link.name)].in_(few), same_type)
+        found = pairs(self._tables, self._schema, link)
+        owners = select(found.owner).where(
+            found.condition, found.target_type == constant(target), found.target_id.in_(few)
+        )
+        return table.c.id.in_(owners)
+
     def _reach(self, table: FromClause, link: Field, target: str, inner: Any) -> Any:
         other = self._tables.entities[target].alias()
         far = [] if inner is None else [inner(other)]
@@ -133,20 +157,10 @@ class Links:
         if link.is_link:
             return exists(one.where(linked(table, link, target, other), *far))
         found = pairs(self._tables, self._schema, link)
-        return exists(
-            select(number(1))
-            .select_from(found.source)
-            .where(
-                found.owner == table.c.id,
-                found.condition,
-                found.target_type == constant(target),
-                exists(
-                    one.where(
-                        other.c.id == found.target_id, other.c["_retired"] == number(0), *far
-                    )
-                ),
-            )
-        )
+        alive = [other.c.id == found.target_id, other.c["_retired"] == number(0)]
+        mine = [found.owner == table.c.id, found.condition, found.target_type == constant(target)]
+        rows = select(number(1)).select_from(found.source)
+        return exists(rows.where(*mine, exists(one.where(*alive, *far))))
 
 
 def _word(names: FromClause, predicate: str, word: Any) -> list[Any]:

@@ -340,7 +340,11 @@ _MEANINGS: dict[str, Callable[[Asked, list[Any]], Meaning]] = {
 
 
 def _link_meaning(asked: Asked, values: list[Any]) -> Meaning:
-    """Returns one of the link predicates; their number of types is part of the predicate's name."""
+    """Returns one of the link predicates.
+
+    A membership predicate names its signs behind a colon: for each entity type ``1`` if one id is
+    given as such, ``n`` if many are given as a JSON array. ``any or null:1n`` is an example.
+    """
     relation = asked.relation
     if relation.startswith(("name_", "type_")):
         return Meaning(relation, (_link_word(asked, values[0]),))
@@ -350,11 +354,13 @@ def _link_meaning(asked: Asked, values: list[Any]) -> Meaning:
             entity_type, entity_id = entity_key(value, asked.method)
             keys.setdefault(entity_type, []).append(entity_id)
     flat: list[Any] = []
-    for entity_type in sorted(keys):
-        flat += [entity_type, json.dumps(keys[entity_type])]
+    counts = ""
+    for entity_type, ids in sorted(keys.items()):
+        flat += [entity_type, ids[0] if len(ids) == 1 else json.dumps(ids)]
+        counts += "1" if len(ids) == 1 else "n"
     sign = "not any" if relation in ("is_not", "not_in") else "any"
     null = " or null" if None in values else ""
-    return Meaning(f"{sign}{null}:{len(keys)}", tuple(flat))
+    return Meaning(f"{sign}{null}:{counts}", tuple(flat))
 
 
 def _link_word(asked: Asked, value: Any) -> str:

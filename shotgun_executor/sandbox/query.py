@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 from sqlalchemy import bindparam, exists, func, select
 
 from .faults import Fault, ruby_text
+from .filters import keeps_id_order
 from .relations import number
 from .store import compile_statement
 from .tables import link_id
 from .wire import get_hash, get_list, is_hash, is_integer
 
 if TYPE_CHECKING:
+    from sqlalchemy import Select
     from sqlalchemy.sql.expression import FromClause
 
     from .filters import Filters, Shape
@@ -179,16 +181,35 @@ class Query:
         table = self._tables.entities[question.entity_type].alias("t")
         where = [table.c["_retired"] == number(1 if question.retired else 0)]
         where += self.conditions(table, question, lambda: next(parameters))
-        if question.fields:
-            paths = self._return_paths(question.entity_type, question.fields)
-            wanted = self._records.record(table, question.entity_type, paths)
+        in_order = not question.sorts and keeps_id_order(question.shape)
+        if not question.fields:
+            statement = select(func.count()).select_from(table).where(*where)
+        elif in_order:
+            wanted = select(self._record(table, question)).select_from(table).where(*where)
+            statement = wanted.order_by(table.c.id)
         else:
-            wanted = func.count()
-        statement = select(wanted).select_from(table).where(*where)
-        if question.fields:
-            statement = statement.order_by(*self._order(table, question))
-        statement = statement.limit(bindparam("limit")).offset(bindparam("offset"))
+            statement = self._sorted(table, question, where)
+        if in_order or not question.fields:
+            statement = statement.limit(bindparam("limit")).offset(bindparam("offset"))
         return compile_statement(statement, [*names, "limit", "offset"])
+
+    def _sorted(self, table: FromClause, question: Question, where: list[Any]) -> Select[Any]:
+        """Returns the statement that finds the ids of a page first.
+
+        In one step SQLite would make the records of all the rows that it has to sort.
+        """
+        ids = select(table.c.id).select_from(table).where(*where)
+        ids = ids.order_by(*self._order(table, question))
+        page = ids.limit(bindparam("limit")).offset(bindparam("offset")).subquery()
+        rows = self._tables.entities[question.entity_type].alias()
+        found = select(self._record(rows, question)).select_from(
+            page.join(rows, rows.c.id == page.c.id)
+        )
+        return found.order_by(*self._order(rows, question))
+
+    def _record(self, table: FromClause, question: Question) -> Any:
+        paths = self._return_paths(question.entity_type, question.fields)
+        return self._records.record(table, question.entity_type, paths)
 
     def conditions(self, table: FromClause, question: Question, take: Any) -> list[Any]:
         """Returns the SQL conditions of filters and archived projects."""

@@ -86,6 +86,21 @@ class Records:
             return self.own_name(table, field, "folded")
         return table.c[folded(field.name) if field.is_folded else field.name]
 
+    def stored(self, table: FromClause, path: Path) -> Any:
+        """Returns the expression for the stored value of a field; of a link, the target's id."""
+        if path.steps:
+            return self._follow(table, path, self.stored)
+        field = path.field
+        if field.name == "cached_display_name":
+            return self.own_name(table, field, "name")
+        return table.c[link_id(field.name) if field.is_link else field.name]
+
+    def target_type(self, table: FromClause, path: Path) -> Any:
+        """Returns the expression for the type that a single-entity link leads to."""
+        if path.steps:
+            return self._follow(table, path, self.target_type)
+        return table.c[link_type(path.field.name)]
+
     def _follow(self, table: FromClause, path: Path, inner: Any) -> Any:
         """Returns what `inner` says at the end of the first link; NULL if the link is empty."""
         link, target = path.steps[0]

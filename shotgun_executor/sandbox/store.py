@@ -13,9 +13,11 @@ from contextlib import contextmanager
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
+from sqlalchemy import bindparam, column, table
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from .buckets import bucket
 from .tables import Tables
 
 if TYPE_CHECKING:
@@ -99,6 +101,7 @@ class Store:
             cached_statements=1024,
         )
         self._connection.create_function("jsonb_contains", 2, _jsonb_contains, deterministic=True)
+        self._connection.create_function("bucket", 2, bucket)
         self._connection.create_function("fold", 1, _fold, deterministic=True)
         try:
             self._set_up(in_file=database is not None)
@@ -115,10 +118,20 @@ class Store:
         self._connection.execute("PRAGMA temp_store = MEMORY")
         self._connection.execute("PRAGMA cache_size = -65536")
         with self.transaction():
-            for table in self.tables.metadata.sorted_tables:
-                self._run_plain(CreateTable(table, if_not_exists=True))
-                for index in table.indexes:
+            for each in self.tables.metadata.sorted_tables:
+                self._run_plain(CreateTable(each, if_not_exists=True))
+                for index in each.indexes:
                     self._run_plain(CreateIndex(index, if_not_exists=True))
+
+        self._connection.execute("ANALYZE")
+        figures = table("sqlite_stat1", column("tbl"), column("idx"), column("stat"))
+        names = ["table_", "index_", "stat_"]
+        row = dict(zip(("tbl", "idx", "stat"), map(bindparam, names)))
+        with self.transaction():
+            self._run_plain(figures.delete())
+            put = compile_statement(figures.insert().values(row), names)
+            self.run_many(put, self.tables.statistics())
+        self._connection.execute("ANALYZE sqlite_master")
 
     def _run_plain(self, statement: ClauseElement) -> None:
         self._connection.execute(str(statement.compile(dialect=_DIALECT)))
@@ -150,9 +163,9 @@ class Store:
     def clear(self) -> None:
         """Deletes every row except the settings of the site."""
         with self.transaction():
-            for table in self.tables.metadata.sorted_tables:
-                if table is not self.tables.settings:
-                    self._run_plain(table.delete())
+            for each in self.tables.metadata.sorted_tables:
+                if each is not self.tables.settings:
+                    self._run_plain(each.delete())
 
     def close(self) -> None:
         """Closes the database."""

@@ -1,0 +1,118 @@
+"""What a sandbox counts: the running tally inside the server, and the copy that is handed out."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Counters", "Tally"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Counters:
+    """What the site saw since it started or was last cleared.
+
+    Requests to the control address, and connections that carry only those, are never counted.
+
+    Attributes:
+        requests: RPC requests that were read, by method name (``""`` if the body names none).
+        total: RPC requests that were read.
+        writes: Executed creates, updates, deletes and revives; each member of a batch is one.
+        connections: Connections that have carried an RPC request.
+        open_connections: Those of ``connections`` that are open now.
+        in_flight: RPC requests that were read and whose answer was not yet written.
+        peak_in_flight: The highest ``in_flight`` there has been.
+        held: Requests that a ``hold`` keeps waiting now.
+        bytes_received: Size of the request bodies.
+        bytes_sent: Size of the bodies of the answers, as sent.
+        internal_errors: Requests in which the sandbox itself failed; always 0 unless it has a bug.
+    """
+
+    requests: dict[str, int]
+    total: int
+    writes: int
+    connections: int
+    open_connections: int
+    in_flight: int
+    peak_in_flight: int
+    held: int
+    bytes_received: int
+    bytes_sent: int
+    internal_errors: int
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Counters:
+        """The counters that a sandbox sent."""
+        return cls(**values)
+
+
+class Tally:
+    """The counters as the server keeps them; used by its event loop alone."""
+
+    def __init__(self) -> None:
+        self.in_flight = 0
+        self.clear()
+
+    def clear(self) -> None:
+        """Start again at nought. What is in flight stays so, and is the new peak.
+
+        A connection that is open already counts once more when it carries its next request: a
+        test then sees the connections that it uses, whoever opened them.
+        """
+        self._requests: dict[str, int] = {}
+        self._carriers: set[object] = set()  # the open connections among those counted
+        self._connections = 0
+        self._peak = self.in_flight
+        self._writes = 0
+        self._received = 0
+        self._sent = 0
+        self.internal_errors = 0
+
+    def arrived(self, connection: object, size: int) -> None:
+        """A request of *size* bytes was read: it is in flight until :meth:`left`."""
+        if connection not in self._carriers:
+            self._carriers.add(connection)
+            self._connections += 1
+        self._received += size
+        self.in_flight += 1
+        if self.in_flight > self._peak:
+            self._peak = self.in_flight
+
+    def named(self, method: str) -> None:
+        """A request that arrived calls *method*."""
+        self._requests[method] = self._requests.get(method, 0) + 1
+
+    def executed(self, writes: int) -> None:
+        """A request was executed that wrote *writes* times."""
+        self._writes += writes
+
+    def sent(self, size: int) -> None:
+        """An answer with a body of *size* bytes was written."""
+        self._sent += size
+
+    def left(self) -> None:
+        """A request is over: answered, or without anyone to answer."""
+        self.in_flight -= 1
+
+    def lost(self, connection: object) -> None:
+        """A connection was closed, by whichever side."""
+        self._carriers.discard(connection)
+
+    def counters(self, held: int) -> Counters:
+        """A copy for handing out."""
+        return Counters(
+            requests=dict(self._requests),
+            total=sum(self._requests.values()),
+            writes=self._writes,
+            connections=self._connections,
+            open_connections=len(self._carriers),
+            in_flight=self.in_flight,
+            peak_in_flight=self._peak,
+            held=held,
+            bytes_received=self._received,
+            bytes_sent=self._sent,
+            internal_errors=self.internal_errors,
+        )

@@ -1,0 +1,150 @@
+"""Running a sandbox in this process, from its start to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import sqlite3
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable, Optional
+
+import sqlalchemy.exc
+
+from shotgun_executor.sandbox.server import SiteServer, fill
+from shotgun_executor.sandbox.settings import Info
+from shotgun_executor.sandbox.site import Site
+
+if TYPE_CHECKING:
+    from shotgun_executor.sandbox.settings import Settings
+
+__all__ = ["StartError", "run"]
+
+# How long a site may take to stop once its parent is gone, before it is made to.
+_STOP_LIMIT = 5.0
+
+
+class StartError(Exception):
+    """The sandbox cannot run as it was told to; the message says why."""
+
+
+def run(settings: Settings, announce: Callable[[Info], None], *, parent: bool = False) -> None:
+    """Serve a site until SIGINT, SIGTERM or, with *parent*, the end of the standard input.
+
+    Args:
+        settings: What to serve, and where.
+        announce: Called once requests are answered.
+        parent: Whether the process that started this one holds the other end of the standard
+            input, so that the end of it is the end of that process.
+
+    Raises:
+        StartError: The port is taken, or the database cannot be used.
+    """
+    asyncio.run(_serve(settings, announce, parent))
+
+
+async def _serve(settings: Settings, announce: Callable[[Info], None], parent: bool) -> None:
+    stop = asyncio.Event()
+    _stop_on_signals(stop, ignore_interrupt=parent)
+    if parent:
+        _stop_with_parent(stop)
+    site = _open_site(settings)
+    try:
+        await _serve_site(site, settings, announce, stop)
+    finally:
+        site.close()
+
+
+async def _serve_site(
+    site: Site, settings: Settings, announce: Callable[[Info], None], stop: asyncio.Event
+) -> None:
+    server = SiteServer(site, settings)
+    try:
+        try:
+            port = await server.bind()
+            info = _info(site, settings, port)
+            await server.start(info)
+        except OSError as error:
+            reason = error.strerror or error
+            raise StartError(
+                f"cannot listen on {settings.host}:{settings.port}: {reason}"
+            ) from error
+        # What lives now lives on; the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        announce(info)
+        await stop.wait()
+    finally:
+        await server.stop()
+
+
+def _open_site(settings: Settings) -> Site:
+    database = settings.database
+    try:
+        new = database is None or not Path(database).exists() or not Path(database).stat().st_size
+        site = Site(database, **settings.site)
+        if new:
+            fill(site, settings)
+    except (OSError, sqlite3.Error, sqlalchemy.exc.SQLAlchemyError) as error:
+        cause = getattr(error, "orig", None) or error
+        raise StartError(f"cannot use the database {database}: {cause}") from error
+    except (TypeError, ValueError) as error:
+        raise StartError(f"cannot set up the site: {error}") from error
+    return site
+
+
+def _info(site: Site, settings: Settings, port: int) -> Info:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return Info(
+        url=f"http://{host}:{port}",
+        pid=os.getpid(),
+        database=settings.database,
+        script_name=site.script_name,
+        api_key=site.api_key,
+        login=site.login,
+        password=site.password,
+    )
+
+
+def _stop_on_signals(stop: asyncio.Event, *, ignore_interrupt: bool) -> None:
+    """End cleanly on Ctrl-C and SIGTERM; a parent that gets the Ctrl-C too decides for us."""
+    loop = asyncio.get_running_loop()
+
+    def stop_soon(signum: int, frame: Optional[object]) -> None:
+        loop.call_soon_threadsafe(stop.set)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN if ignore_interrupt else stop_soon)
+    signal.signal(signal.SIGTERM, stop_soon)
+
+
+def _stop_with_parent(stop: asyncio.Event) -> None:
+    """End when the standard input does: the system closes it however the parent dies."""
+    loop = asyncio.get_running_loop()
+
+    def watch() -> None:
+        while os.read(sys.stdin.fileno(), 4096):
+            pass
+        try:
+            loop.call_soon_threadsafe(stop.set)
+        except RuntimeError:  # the loop is closed, and the process about to end
+            return
+        threading.Event().wait(_STOP_LIMIT)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
+    _stop_without_parent(stop, os.getppid())
+
+
+def _stop_without_parent(stop: asyncio.Event, parent: int) -> None:
+    """End when the process has a new parent.
+
+    A process that the parent has forked holds the other end of the standard input as well, and
+    may live longer.
+    """
+    if os.getppid() != parent:
+        stop.set()
+    else:
+        asyncio.get_running_loop().call_later(1.0, _stop_without_parent, stop, parent)

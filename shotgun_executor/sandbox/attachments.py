@@ -60,6 +60,7 @@ class Attachments:
         url, path = value.get("url"), value.get("local_path")
         if path is None and isinstance(url, str) and url.startswith("file://"):
             path = url[len("file://") :]
+        content: dict[str, Any]
         if isinstance(path, str) and path:
             content = self._local(field, path, method)
         elif isinstance(url, str) and url:

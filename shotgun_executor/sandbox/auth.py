@@ -48,7 +48,9 @@ class Auth:
         )
         names = ["digest", "user_type", "user_id"]
         columns = ["token_digest", "user_type", "user_id"]
-        row = {column: bindparam(name + "_") for column, name in zip(columns, names)}
+        row: dict[str, Any] = {
+            column: bindparam(name + "_") for column, name in zip(columns, names)
+        }
         self._new_session = compile_statement(
             sessions.insert().values(row), [name + "_" for name in names]
         )
@@ -101,9 +103,11 @@ class Auth:
 
     def _find(self, statement: Any, name: str) -> Optional[tuple[int, Optional[str]]]:
         try:
-            return self._store.run(statement, (name,)).fetchone()
+            found: Optional[tuple[int, Optional[str]]]
+            found = self._store.run(statement, (name,)).fetchone()
         except UnicodeEncodeError:
             return None
+        return found
 
     def _check_session(self, token: str) -> Caller:
         key = ("session", "", token)

@@ -6,7 +6,7 @@ A live site's names of such groups were not recorded; these say what they hold.
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import Callable, Optional, Union
+from typing import Callable, Union
 
 from . import dates
 

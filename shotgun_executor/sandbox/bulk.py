@@ -51,7 +51,7 @@ class Bulk:
         entity_id = self._take_id(entity_type)
         kind = self._site.schema.types[entity_type]
         row: dict[str, Any] = {"id": entity_id}
-        stamps = {"created_at": self._moment, "created_by": _MAKER}
+        stamps: dict[str, Any] = {"created_at": self._moment, "created_by": _MAKER}
         stamps["updated_at"] = values.get("created_at", self._moment)
         stamps["updated_by"] = values.get("created_by", _MAKER)
         defaults = {field.name: field.default for field in kind.defaults}

@@ -8,9 +8,11 @@ from typing import Any, Callable
 from .faults import Fault
 
 try:
-    import orjson
+    import orjson as _orjson
 except ImportError:  # pragma: no cover
-    orjson = None  # type: ignore[assignment]
+    orjson: Any = None
+else:
+    orjson = _orjson
 
 
 def _no_constant(name: str) -> Any:

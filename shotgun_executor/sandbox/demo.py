@@ -18,8 +18,28 @@ if TYPE_CHECKING:
     from .site import Site
 
 _START = datetime(2026, 1, 5, 9, 0, tzinfo=timezone.utc)
-_FIRST = ("Ada", "Bela", "Chidi", "Daro", "Eilin", "Femi", "Goran", "Hana", "Ines", "Jun", "Kaya",
-          "Liv", "Milo", "Noor", "Oskar", "Pilar", "Quinn", "Rasa", "Sven", "Tomas")  # fmt: skip
+_FIRST = (
+    "Ada",
+    "Bela",
+    "Chidi",
+    "Daro",
+    "Eilin",
+    "Femi",
+    "Goran",
+    "Hana",
+    "Ines",
+    "Jun",
+    "Kaya",
+    "Liv",
+    "Milo",
+    "Noor",
+    "Oskar",
+    "Pilar",
+    "Quinn",
+    "Rasa",
+    "Sven",
+    "Tomas",
+)
 _LAST = ("Alder", "Birk", "Cedar", "Dorn", "Espen", "Fennel", "Ginkgo", "Hazel")
 _ASSETS = {
     "Character": ("Captain Marrow", "Lighthouse Keeper", "Tin Sailor", "Moth Queen", "Old Gull"),
@@ -28,8 +48,15 @@ _ASSETS = {
     "Vehicle": ("Paper Boat", "Iron Whale", "Skiff", "Steam Tug"),
     "FX": ("Storm Front", "Lamp Glow", "Ink Cloud"),
 }
-_WORDS = ("tighten the timing", "check the horizon line", "lamp flickers too fast", "lovely read",
-          "edges need a softer falloff", "match the previous shot", "try a warmer key")  # fmt: skip
+_WORDS = (
+    "tighten the timing",
+    "check the horizon line",
+    "lamp flickers too fast",
+    "lovely read",
+    "edges need a softer falloff",
+    "match the previous shot",
+    "try a warmer key",
+)
 _FILE_TYPES = ("Maya Scene", "Nuke Script", "Alembic Cache", "Image Sequence", "Movie")
 _DEPARTMENTS = ("Animation", "Comp", "FX", "Layout", "Lighting")
 
@@ -68,10 +95,16 @@ class _Show:
         self._steps = _steps(site)
         self._storage: Key = ("LocalStorage", 1)
         self.project = self.bulk.add(
-            "Project", name="The Lantern Sea", code="tls", tank_name="lantern_sea", sg_type="Feature",
-            start_date="2026-01-05", end_date="2026-12-18", sg_budget=1_250_000.5,
+            "Project",
+            name="The Lantern Sea",
+            code="tls",
+            tank_name="lantern_sea",
+            sg_type="Feature",
+            start_date="2026-01-05",
+            end_date="2026-12-18",
+            sg_budget=1_250_000.5,
             sg_description="A tin sailor looks for the light that went out.",
-        )  # fmt: skip
+        )
         self._file_types = [self.bulk.add("PublishedFileType", code=n) for n in _FILE_TYPES]
         self._tags = [self.bulk.add("Tag", name=n) for n in ("hero", "night", "rain", "reuse")]
         self._people: list[Key] = []
@@ -95,10 +128,14 @@ class _Show:
             last = _LAST[(number // len(_FIRST) * 3 + number) % len(_LAST)]
             self._people.append(
                 self.bulk.add(
-                    "HumanUser", name=f"{first} {last}", firstname=first, lastname=last,
-                    login=f"{first}.{last}".lower(), email=f"{first}.{last}@lantern.example".lower(),
+                    "HumanUser",
+                    name=f"{first} {last}",
+                    firstname=first,
+                    lastname=last,
+                    login=f"{first}.{last}".lower(),
+                    email=f"{first}.{last}@lantern.example".lower(),
                     department=departments[number % len(departments)],
-                )  # fmt: skip
+                )
             )
         for at, name in enumerate(("Supervisors", "Production", "Artists")):
             self.bulk.add("Group", code=name, users=self._people[at::3])
@@ -110,13 +147,19 @@ class _Show:
             kind = kinds[number % len(kinds)]
             names = _ASSETS[kind]
             turn = number // len(kinds)
-            name = names[turn % len(names)] + (f" {turn // len(names)}" if turn >= len(names) else "")
+            name = names[turn % len(names)] + (
+                f" {turn // len(names)}" if turn >= len(names) else ""
+            )
             asset = self.bulk.add(
-                "Asset", code=name, project=self.project, sg_asset_type=kind,
-                description=f"{kind} for the harbor scenes", created_at=self._moment(number % 30),
+                "Asset",
+                code=name,
+                project=self.project,
+                sg_asset_type=kind,
+                description=f"{kind} for the harbor scenes",
+                created_at=self._moment(number % 30),
                 sg_status_list=self._random.choice(("wtg", "ip", "ip", "fin")),
                 tags=self._random.sample(self._tags, number % 3),
-            )  # fmt: skip
+            )
             self._assets.append(asset)
             self._tasks(asset, "Asset", number % 60)
 
@@ -127,22 +170,34 @@ class _Show:
             at = number % 20
             if at == 0:
                 sequence = self.bulk.add(
-                    "Sequence", code=f"LS{number // 20 + 1:03}", project=self.project,
-                    description="Out on the water", sg_status_list="ip",
-                )  # fmt: skip
+                    "Sequence",
+                    code=f"LS{number // 20 + 1:03}",
+                    project=self.project,
+                    description="Out on the water",
+                    sg_status_list="ip",
+                )
             length = self._random.randrange(24, 200)
             start = 1001
             shot = self.bulk.add(
-                "Shot", code=f"LS{number // 20 + 1:03}_{(at + 1) * 10:04}", project=self.project,
-                sg_sequence=sequence, sg_cut_in=start, sg_cut_out=start + length - 1,
-                sg_cut_duration=length, sg_cut_order=at + 1, sg_frame_rate=24.0,
-                sg_head_in=start - 8, sg_tail_out=start + length + 7, sg_due_date=self._day(120 + at),
+                "Shot",
+                code=f"LS{number // 20 + 1:03}_{(at + 1) * 10:04}",
+                project=self.project,
+                sg_sequence=sequence,
+                sg_cut_in=start,
+                sg_cut_out=start + length - 1,
+                sg_cut_duration=length,
+                sg_cut_order=at + 1,
+                sg_frame_rate=24.0,
+                sg_head_in=start - 8,
+                sg_tail_out=start + length + 7,
+                sg_due_date=self._day(120 + at),
                 sg_status_list=self._random.choice(("wtg", "rdy", "ip", "ip", "rev", "fin", "omt")),
                 description=f"The lantern drifts past buoy {number % 37}",
                 assets=self._random.sample(self._assets, min(5, len(self._assets))),
-                created_at=self._moment(number % 60), created_by=self._random.choice(self._people),
+                created_at=self._moment(number % 60),
+                created_by=self._random.choice(self._people),
                 tags=self._random.sample(self._tags, number % 2),
-            )  # fmt: skip
+            )
             self._tasks(shot, "Shot", number % 90)
 
     def _tasks(self, entity: Key, kind: str, day: int) -> None:
@@ -150,11 +205,18 @@ class _Show:
             status = self._random.choice(("wtg", "rdy", "ip", "ip", "rev", "fin"))
             person = self._random.choice(self._people)
             task = self.bulk.add(
-                "Task", content=name, entity=entity, step=step, project=self.project,
-                sg_status_list=status, start_date=self._day(day), due_date=self._day(day + 10),
-                est_in_mins=480 * self._random.randrange(1, 6), task_assignees=[person],
+                "Task",
+                content=name,
+                entity=entity,
+                step=step,
+                project=self.project,
+                sg_status_list=status,
+                start_date=self._day(day),
+                due_date=self._day(day + 10),
+                est_in_mins=480 * self._random.randrange(1, 6),
+                task_assignees=[person],
                 created_at=self._moment(day),
-            )  # fmt: skip
+            )
             if status in ("ip", "rev", "fin"):
                 self._publish(entity, task, name, person, day)
 
@@ -163,62 +225,103 @@ class _Show:
         for number in range(1, self._random.randrange(1, 4) + 1):
             code = f"{entity[0].lower()}{entity[1]:05}_{name.lower()}_v{number:03}"
             made: dict[str, Any] = {
-                "project": self.project, "entity": entity, "created_by": person,
+                "project": self.project,
+                "entity": entity,
+                "created_by": person,
                 "created_at": self._moment(day + number * 2),
-            }  # fmt: skip
+            }
             version = self.bulk.add(
-                "Version", code=code, sg_task=task, user=person, sg_first_frame=1001, frame_count=96,
-                sg_last_frame=1096, frame_range="1001-1096", frame_rate=24.0, sg_version_type="Production",
+                "Version",
+                code=code,
+                sg_task=task,
+                user=person,
+                sg_first_frame=1001,
+                frame_count=96,
+                sg_last_frame=1096,
+                frame_range="1001-1096",
+                frame_rate=24.0,
+                sg_version_type="Production",
                 sg_status_list=self._random.choice(("rev", "rev", "vwd", "apr", "na")),
                 sg_path_to_movie=f"/mnt/projects/lantern_sea/movies/{code}.mov",
-                description=f"Second pass: {self._random.choice(_WORDS)}", **made,
-            )  # fmt: skip
+                description=f"Second pass: {self._random.choice(_WORDS)}",
+                **made,
+            )
             self._versions.append(version)
             path = f"publish/{code}.ma"
             self.bulk.add(
-                "PublishedFile", code=f"{code}.ma", name=name, version=version, task=task,
-                version_number=number, published_file_type=self._random.choice(self._file_types),
-                path=json.dumps(self._local(path)), path_cache=f"lantern_sea/{path}",
-                path_cache_storage=self._storage, sg_status_list="cmpt", **made,
-            )  # fmt: skip
+                "PublishedFile",
+                code=f"{code}.ma",
+                name=name,
+                version=version,
+                task=task,
+                version_number=number,
+                published_file_type=self._random.choice(self._file_types),
+                path=json.dumps(self._local(path)),
+                path_cache=f"lantern_sea/{path}",
+                path_cache_storage=self._storage,
+                sg_status_list="cmpt",
+                **made,
+            )
         self.bulk.add(
-            "TimeLog", project=self.project, entity=task, user=person, description=name,
-            duration=60 * self._random.randrange(1, 9), date=self._day(day + 3),
-        )  # fmt: skip
+            "TimeLog",
+            project=self.project,
+            entity=task,
+            user=person,
+            description=name,
+            duration=60 * self._random.randrange(1, 9),
+            date=self._day(day + 3),
+        )
 
     def _local(self, path: str) -> dict[str, Any]:
         relative = f"lantern_sea/{path}"
         windows = relative.replace("/", "\\")
         return {
-            "link_type": "local", "name": path.rsplit("/", 1)[-1], "content_type": None,
+            "link_type": "local",
+            "name": path.rsplit("/", 1)[-1],
+            "content_type": None,
             "local_storage": {"type": "LocalStorage", "id": 1, "name": "primary"},
-            "relative_path": relative, "local_path_linux": f"/mnt/projects/{relative}",
+            "relative_path": relative,
+            "local_path_linux": f"/mnt/projects/{relative}",
             "local_path_mac": f"/Volumes/projects/{relative}",
             "local_path_windows": f"P:\\projects\\{windows}",
-        }  # fmt: skip
+        }
 
     def reviews(self) -> None:
         """Adds playlists of versions, and notes with replies on some of them."""
         for number in range(max(1, len(self._versions) // 100)):
             versions = self._random.sample(self._versions, min(12, len(self._versions)))
             self.bulk.add(
-                "Playlist", code=f"Dailies {self._day(number)}", project=self.project,
-                sg_type="Dailies", versions=versions, created_at=self._moment(number % 200),
-            )  # fmt: skip
+                "Playlist",
+                code=f"Dailies {self._day(number)}",
+                project=self.project,
+                sg_type="Dailies",
+                versions=versions,
+                created_at=self._moment(number % 200),
+            )
         for version in self._versions[::7]:
             author, reader = self._random.sample(self._people, 2)
             words = self._random.choice(_WORDS)
             moment = self._moment(version[1] % 150)
             note = self.bulk.add(
-                "Note", subject=f"Review of version {version[1]}", content=f"Please {words}.",
-                project=self.project, note_links=[version], user=author, created_by=author,
-                addressings_to=[reader], created_at=moment,
-                sg_status_list=self._random.choice(("opn", "ip", "clsd")),
-            )  # fmt: skip
-            self.bulk.add(
-                "Reply", content=f"Will {words}.", entity=note, user=reader, created_by=reader,
+                "Note",
+                subject=f"Review of version {version[1]}",
+                content=f"Please {words}.",
+                project=self.project,
+                note_links=[version],
+                user=author,
+                created_by=author,
+                addressings_to=[reader],
                 created_at=moment,
-            )  # fmt: skip
+                sg_status_list=self._random.choice(("opn", "ip", "clsd")),
+            )
+            self.bulk.add(
+                "Reply",
+                content=f"Will {words}.",
+                entity=note,
+                user=reader,
+                created_by=reader,
+                created_at=moment,
+            )
 
 
 def _steps(site: Site) -> dict[str, list[tuple[str, Key]]]:

@@ -13,7 +13,7 @@ REQUEST = 103
 WRITE = 104
 
 
-class Fault(Exception):
+class Fault(Exception):  # noqa: N818  # the official client's word
     """A refusal that the client sees as ``shotgun_api3.Fault`` or a subclass of it.
 
     Args:

@@ -5,7 +5,6 @@ The *shape* of a tree is everything but its values: statements are compiled once
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Optional, Union
 
 from sqlalchemy import and_, func, or_, select
@@ -20,6 +19,8 @@ from .tables import COMMON_LINKS, folded
 from .wire import is_hash, is_list
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy.sql.expression import FromClause
 
     from .predicates import Take

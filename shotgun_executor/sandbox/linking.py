@@ -134,7 +134,7 @@ class Linking:
 
     def _own(self, field: Field, verb: str) -> ClauseElement:
         table = self._tables.links[field.path]
-        row = {"owner": bindparam("owner_"), "target_type": bindparam("type_")}
+        row: dict[str, Any] = {"owner": bindparam("owner_"), "target_type": bindparam("type_")}
         if verb == "add":
             values = {**row, "target_id": bindparam("id_")}
             return insert(table).values(values).on_conflict_do_nothing()

@@ -88,9 +88,7 @@ class Links:
             return and_(same, table.c[link_type(field.name)] == entity_type, *alive)
         found = pairs(self._tables, self._schema, field)
         same = found.target_id == given if live is None else found.target_id.in_(live)
-        owners = select(found.owner).where(
-            found.condition, found.target_type == entity_type, same
-        )
+        owners = select(found.owner).where(found.condition, found.target_type == entity_type, same)
         return and_(table.c.id.in_(owners), *alive)
 
     def _leads_to(
@@ -138,7 +136,7 @@ class Links:
         return or_(found, ~self._reach(table, link, target, None)) if or_empty else found
 
     def follow_back(self, table: FromClause, link: Field, target: str, inner: Inner) -> Any:
-        """Does what `follow` does, starting at the far end: for conditions that few entities meet."""
+        """Does what `follow` does from the far end: for conditions that few entities meet."""
         other = self._tables.entities[target].alias()
         few = select(other.c.id).where(inner(other), other.c["_retired"] == number(0))
         if link.is_link:

@@ -33,9 +33,7 @@ _LINK = (
 RELATIONS: dict[str, tuple[str, ...]] = {
     "text": _TEXT,
     "footage": _TEXT,
-    **dict.fromkeys(
-        ("number", "percent", "duration", "timecode", "float", "currency"), _NUMBER
-    ),
+    **dict.fromkeys(("number", "percent", "duration", "timecode", "float", "currency"), _NUMBER),
     "date": _DATE,
     "date_time": _DATE,
     "checkbox": ("is", "is_not"),

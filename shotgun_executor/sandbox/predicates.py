@@ -7,14 +7,11 @@ each predicate becomes SQL. A predicate takes its values from `take` in the orde
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable
+from typing import Any, Callable
 
 from sqlalchemy import false, func, or_, select
 
 from .relations import number
-
-if TYPE_CHECKING:
-    from sqlalchemy.sql.elements import ColumnElement
 
 Take = Callable[[], Any]
 
@@ -29,49 +26,49 @@ def listed(values: Any) -> Any:
     return select(func.json_each(values).table_valued("value").c.value)
 
 
-def _is_in(column: Any, take: Take) -> ColumnElement[bool]:
+def _is_in(column: Any, take: Take) -> Any:
     return column.in_(listed(take()))
 
 
-def _not_in(column: Any, take: Take) -> ColumnElement[bool]:
+def _not_in(column: Any, take: Take) -> Any:
     return or_(column.is_(None), column.not_in(listed(take())))
 
 
-def _in_or_null(column: Any, take: Take) -> ColumnElement[bool]:
+def _in_or_null(column: Any, take: Take) -> Any:
     return or_(column.is_(None), column.in_(listed(take())))
 
 
-def _outside(column: Any, take: Take) -> ColumnElement[bool]:
+def _outside(column: Any, take: Take) -> Any:
     low = take()
     return or_(column.is_(None), column < low, column > take())
 
 
-def _between(column: Any, take: Take) -> ColumnElement[bool]:
+def _between(column: Any, take: Take) -> Any:
     low = take()
     return column.between(low, take())
 
 
-def _starts(column: Any, take: Take) -> ColumnElement[bool]:
+def _starts(column: Any, take: Take) -> Any:
     size = take()
     return func.substr(column, number(1), size) == take()
 
 
-def _ends(column: Any, take: Take) -> ColumnElement[bool]:
+def _ends(column: Any, take: Take) -> Any:
     minus_size = take()
     return func.substr(column, minus_size) == take()
 
 
-def _tags(column: Any, condition: Callable[[Any], Any]) -> ColumnElement[bool]:
+def _tags(column: Any, condition: Callable[[Any], Any]) -> Any:
     tags = func.json_each(column).table_valued("value")
     return select(tags.c.value).where(condition(func.fold(tags.c.value))).exists()
 
 
-def _tag(column: Any, take: Take) -> ColumnElement[bool]:
+def _tag(column: Any, take: Take) -> Any:
     wanted = take()
     return _tags(column, lambda tag: tag == wanted)
 
 
-def _tag_like(column: Any, take: Take) -> ColumnElement[bool]:
+def _tag_like(column: Any, take: Take) -> Any:
     wanted = take()
     return _tags(column, lambda tag: func.instr(tag, wanted) > number(0))
 

@@ -14,6 +14,8 @@ from .tables import link_id
 from .wire import get_hash, get_list, is_hash, is_integer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy import Select
     from sqlalchemy.sql.expression import FromClause
 
@@ -103,9 +105,7 @@ class Query:
         rows = self._rows(question, [entity_id], 1, 0)
         return rows[0] if rows else b"null"
 
-    def _rows(
-        self, question: Question, values: list[Any], limit: int, offset: int
-    ) -> list[bytes]:
+    def _rows(self, question: Question, values: list[Any], limit: int, offset: int) -> list[bytes]:
         statement = self._statement(question, len(values))
         return [row[0] for row in self._store.run(statement, (*values, limit, offset))]
 
@@ -129,10 +129,7 @@ class Query:
             raise Fault(f"API read() invalid 'return_only': {ruby_text(only)}")
         archived = params.get("include_archived_projects", True) is not False
         sorts = self._sorts(entity_type, params)
-        try:
-            names = tuple(dict.fromkeys(fields))
-        except TypeError:
-            raise Fault("API read() 'return_fields' must be an array of strings") from None
+        names = tuple(dict.fromkeys(name for name in fields if isinstance(name, str)))
         if params.get("additional_filter_presets"):
             raise Fault("API read() 'additional_filter_presets' is not implemented by the sandbox.")
         return Question(entity_type, names or ("id",), shape, sorts, only == "retired", archived)
@@ -177,7 +174,7 @@ class Query:
 
     def _compile(self, question: Question, count: int) -> Statement:
         names = [f"v{place}" for place in range(count)]
-        parameters = map(bindparam, names)
+        parameters: Iterator[Any] = (bindparam(name) for name in names)
         table = self._tables.entities[question.entity_type].alias("t")
         where = [table.c["_retired"] == number(1 if question.retired else 0)]
         where += self.conditions(table, question, lambda: next(parameters))
@@ -234,9 +231,7 @@ class Query:
     def _return_paths(self, entity_type: str, names: tuple[str, ...]) -> list[Path]:
         """Returns the paths to read; unknown ones and those through lists are left out."""
         found = [
-            self._filters.path(entity_type, name)
-            for name in names
-            if isinstance(name, str) and name not in ("type", "id")
+            self._filters.path(entity_type, name) for name in names if name not in ("type", "id")
         ]
         return [path for path in found if path is not None and not path.through_list]
 

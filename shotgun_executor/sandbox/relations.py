@@ -10,17 +10,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import and_, literal_column, select, true
-from sqlalchemy.sql.elements import ColumnElement
 
 from .tables import link_id, link_type
 
 if TYPE_CHECKING:
+    from sqlalchemy.sql.elements import ColumnElement
     from sqlalchemy.sql.expression import FromClause
 
     from .schema import Field, Schema
     from .tables import Tables
-
-Condition = ColumnElement[bool]
 
 
 def constant(value: str) -> ColumnElement[Any]:
@@ -41,7 +39,7 @@ class Pairs(NamedTuple):
     owner: ColumnElement[int]
     target_type: ColumnElement[str]
     target_id: ColumnElement[int]
-    condition: Condition
+    condition: ColumnElement[bool]
     """Which rows of `source` belong to the relation."""
 
 
@@ -56,9 +54,7 @@ def pairs(tables: Tables, schema: Schema, field: Field) -> Pairs:
         return _mirrored_single(tables, field, mirrored)
     source = tables.links[mirrored.path].alias()
     mine = source.c.target_type == constant(field.entity_type)
-    found = Pairs(
-        source, source.c.target_id, constant(mirrored.entity_type), source.c.owner, mine
-    )
+    found = Pairs(source, source.c.target_id, constant(mirrored.entity_type), source.c.owner, mine)
     return _only_statuses(tables, field, found)
 
 

@@ -53,7 +53,7 @@ class Rows:
     def insert_statement(self, entity_type: str, columns: list[str]) -> Statement:
         """Returns the statement that inserts a row with these columns, values in this order."""
         names = [f"v{place}" for place in range(len(columns))]
-        values = {column: bindparam(name) for column, name in zip(columns, names)}
+        values: dict[str, Any] = {column: bindparam(name) for column, name in zip(columns, names)}
         return compile_statement(self._tables[entity_type].insert().values(values), names)
 
     def update(self, entity_type: str, entity_id: int, columns: dict[str, Any]) -> None:
@@ -63,7 +63,9 @@ class Rows:
         if statement is None:
             names = [f"v{place}" for place in range(len(columns))]
             table = self._tables[entity_type]
-            values = {column: bindparam(name) for column, name in zip(columns, names)}
+            values: dict[str, Any] = {
+                column: bindparam(name) for column, name in zip(columns, names)
+            }
             changed = table.update().where(table.c.id == bindparam("i")).values(values)
             statement = self._kept[key] = compile_statement(changed, [*names, "i"])
         self._store.run(statement, (*columns.values(), entity_id))

@@ -59,8 +59,13 @@ class Seeds:
         for order, (code, name) in enumerate(self._schema.status_names.items(), 1):
             self._add("Status", name, {"code": code, "name": name, "list_order": order})
         for order, (entity_type, name, short, color) in enumerate(STEPS, 1):
-            row = {"code": name, "short_name": short, "color": color, "list_order": order}
-            self._add("Step", name, {**row, "entity_type": entity_type})
+            step: dict[str, Any] = {
+                "code": name,
+                "short_name": short,
+                "color": color,
+                "list_order": order,
+            }
+            self._add("Step", name, {**step, "entity_type": entity_type})
         roots = {"linux_path": "/mnt/projects", "mac_path": "/Volumes/projects"}
         storage = {"code": "primary", **roots, "windows_path": "P:\\projects"}
         self._add("LocalStorage", "primary", storage)

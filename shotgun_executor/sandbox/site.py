@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import sqlite3
 import threading
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union
 
@@ -146,8 +145,8 @@ class Site:
         except Exception as error:
             # Whatever it was, the caller gets no traceback and no values; the log gets the class.
             _log.error("%s failed: %s", method or "call", type(error).__name__)
-            fault = Fault(f"API {method}() could not be carried out.", REQUEST)
-            return Answer(encode_fault(fault), JSON_TYPE, method, failed=True)
+            refusal = Fault(f"API {method}() could not be carried out.", REQUEST)
+            return Answer(encode_fault(refusal), JSON_TYPE, method, failed=True)
         return Answer(text, JSON_TYPE, method, failed=False)
 
     def _answer(self, method: str, auth: Any, params: Any) -> bytes:
@@ -254,9 +253,7 @@ class Site:
     def _setting(self, name: str, given: Optional[str]) -> str:
         """Returns a setting: the one given, else the one kept, else a new random one."""
         table = self.store.tables.settings
-        kept = compile_statement(
-            select(table.c.value).where(table.c.name == bindparam("n")), ["n"]
-        )
+        kept = compile_statement(select(table.c.value).where(table.c.name == bindparam("n")), ["n"])
         value = given or self.store.first(kept, (name,)) or secrets.token_urlsafe(18)
         row = insert(table).values(name=bindparam("n"), value=bindparam("v"))
         put = row.on_conflict_do_update(index_elements=["name"], set_={"value": row.excluded.value})

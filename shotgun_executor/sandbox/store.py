@@ -22,7 +22,7 @@ from .tables import Tables
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Sequence
 
     from sqlalchemy.sql import ClauseElement
 
@@ -48,9 +48,13 @@ class Statement:
         elif list(order) == list(range(len(order))):
             self.arrange = _unchanged
         elif len(order) == 1:
-            self.arrange = lambda values, only=order[0]: (values[only],)
+            self.arrange = _only(order[0])
         else:
             self.arrange = itemgetter(*order)
+
+
+def _only(place: int) -> Callable[[Sequence[Any]], Sequence[Any]]:
+    return lambda values: (values[place],)
 
 
 def _nothing(_values: Sequence[Any]) -> Sequence[Any]:
@@ -90,9 +94,7 @@ class Store:
         sqlite3.Error: The file cannot be opened or is no database.
     """
 
-    def __init__(
-        self, schema: Schema, database: Union[str, os.PathLike[str], None] = None
-    ) -> None:
+    def __init__(self, schema: Schema, database: Union[str, os.PathLike[str], None] = None) -> None:
         self.tables = Tables(schema)
         self._connection = sqlite3.connect(
             ":memory:" if database is None else database,
@@ -126,7 +128,7 @@ class Store:
         self._connection.execute("ANALYZE")
         figures = table("sqlite_stat1", column("tbl"), column("idx"), column("stat"))
         names = ["table_", "index_", "stat_"]
-        row = dict(zip(("tbl", "idx", "stat"), map(bindparam, names)))
+        row: dict[str, Any] = dict(zip(("tbl", "idx", "stat"), map(bindparam, names)))
         with self.transaction():
             self._run_plain(figures.delete())
             put = compile_statement(figures.insert().values(row), names)
@@ -150,7 +152,7 @@ class Store:
         return None if row is None else row[0]
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> Generator[None, None, None]:
         """Makes what is written inside one unit: all of it stays, or, on any error, nothing."""
         self._connection.execute("BEGIN IMMEDIATE")
         try:
@@ -187,9 +189,9 @@ def _contains(value: object, wanted: object) -> bool:
         return all(key in value and _contains(value[key], wanted[key]) for key in wanted)
     if isinstance(value, list) and isinstance(wanted, list):
         return all(any(_contains(item, each) for item in value) for each in wanted)
-    return type(value) is type(wanted) and value == wanted or (
-        _is_number(value) and _is_number(wanted) and value == wanted
-    )
+    if _is_number(value) and _is_number(wanted):
+        return value == wanted
+    return type(value) is type(wanted) and value == wanted
 
 
 def _is_number(value: object) -> bool:

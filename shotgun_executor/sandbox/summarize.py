@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 from sqlalchemy import bindparam, case, distinct, func, literal_column, select
 
@@ -16,6 +16,8 @@ from .tables import has_column
 from .wire import get_hash, get_list, is_hash
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy.sql.expression import FromClause
 
     from .filters import Filters
@@ -104,9 +106,7 @@ class Summaries:
 
     # --- the wire -----------------------------------------------------------------------------
 
-    def _wanted(
-        self, entity_type: str, params: dict[str, Any]
-    ) -> dict[str, tuple[str, Path]]:
+    def _wanted(self, entity_type: str, params: dict[str, Any]) -> dict[str, tuple[str, Path]]:
         wanted: dict[str, tuple[str, Path]] = {}
         for item in get_list(params, "summaries", "summarize"):
             name, kind = _name_and_type(item, "type")
@@ -149,7 +149,7 @@ class Summaries:
     ) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
         """Returns one row per group: its keys and its summaries by field."""
         names = [f"v{place}" for place in range(len(values))]
-        parameters = map(bindparam, names)
+        parameters: Iterator[Any] = (bindparam(name) for name in names)
         table = self._store.tables.entities[question.entity_type].alias("t")
         keys = [self._key(table, group).label(f"k{at}") for at, group in enumerate(groups)]
         sums = [self._aggregate(table, kind, path) for kind, path in wanted.values()]
@@ -180,19 +180,23 @@ class Summaries:
             return func.count()
         if kind == "count" and path.field.is_multi:
             links = self._records.value(table, path)
-            return func.sum(case((func.json_array_length(links) > number(0), number(1)), else_=number(0)))
+            return func.sum(
+                case((func.json_array_length(links) > number(0), number(1)), else_=number(0))
+            )
         column = self._records.stored(table, path)
         if kind == "status_list":
             return func.group_concat(distinct(column))
         if kind in ("checked", "unchecked"):
             return func.count().filter(column == number(kind == "checked"))
         if kind == "percentage":
-            share = column == number(1) if path.field.data_type == "checkbox" else column.is_not(None)
+            share = (
+                column == number(1) if path.field.data_type == "checkbox" else column.is_not(None)
+            )
             return func.count().filter(share) * literal_column("100.0") / func.count()
         return _FUNCTIONS[kind](column)
 
 
-_FUNCTIONS = {
+_FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "count": func.count,
     "sum": func.sum,
     "average": func.avg,
@@ -310,6 +314,8 @@ def _rank(group: _Group, key: Any) -> tuple[Any, ...]:
         return (0, CLUSTERS.index(key))
     if isinstance(key, (int, float)):
         return (0, key)
-    return (0, str(_describe(group, key)["group_name"]).casefold(), str(key)) if (
-        group.kind == "exact"
-    ) else (0, str(key))
+    return (
+        (0, str(_describe(group, key)["group_name"]).casefold(), str(key))
+        if (group.kind == "exact")
+        else (0, str(key))
+    )

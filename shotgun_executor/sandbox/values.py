@@ -116,7 +116,8 @@ def _choice(schema: Schema, field: Field, value: Any, method: str) -> Optional[s
 def _color(schema: Schema, field: Field, value: Any, method: str) -> Optional[str]:
     text = _text(schema, field, value, method)
     if text is None:
-        return field.default
+        default: Optional[str] = field.default
+        return default
     if text == "pipeline_step" and field.default == text:
         return text
     match = _COLOR.match(text)

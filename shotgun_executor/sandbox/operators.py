@@ -7,6 +7,7 @@ recorded, the official client's docs.
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 from . import dates
@@ -130,9 +131,10 @@ def _read_float(value: Any) -> Optional[float]:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:
-        return float(value)
+        number = float(value)
     except (ValueError, OverflowError):
         return None
+    return number if math.isfinite(number) else None
 
 
 def _read_date(value: Any) -> Optional[str]:

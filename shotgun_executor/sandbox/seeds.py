@@ -79,6 +79,8 @@ class Seeds:
         login, password = human
         row = {"login": login, folded("login"): login.casefold(), "sg_status_list": "act"}
         self._rows.update("HumanUser", 1, {**row, "password_proxy": hash_password(password)})
+        for entity_type in ("ApiUser", "HumanUser"):
+            self._rows.set_retired(entity_type, 1, retired=False)
 
     def _add_users(self, script: tuple[str, str], human: tuple[str, str]) -> None:
         rules = {"permission_rule_set__type": "PermissionRuleSet", "permission_rule_set__id": 1}

@@ -86,6 +86,7 @@ class Site:
         self.login = login
         self._info = _describe(version, api_max_entities_per_page)
         self._lock = threading.Lock()
+        self._schema_text = b""
         self.schema = Schema.load()
         self.store = Store(self.schema, database)
         try:
@@ -209,7 +210,10 @@ class Site:
         return results
 
     def _schema_read(self, _params: dict[str, Any], _caller: Caller) -> bytes:
-        return encode({name: self.schema.describe_fields(name) for name in self.schema.types})
+        if not self._schema_text:
+            types = self.schema.types
+            self._schema_text = encode({name: self.schema.describe_fields(name) for name in types})
+        return self._schema_text
 
     def _schema_field_read(self, params: dict[str, Any], _caller: Caller) -> bytes:
         kind = self.schema.entity_type(params.get("type"), "schema_field_read")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 from .faults import Fault, ruby_text
 
@@ -54,11 +54,17 @@ def get_string(params: dict[str, Any], name: str, method: str) -> str:
 def get_integer(params: dict[str, Any], name: str, method: str) -> int:
     """Returns the whole number under `name` (digits in a string count), or raises a fault."""
     value = params.get(name)
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 18:
-        return int(value)
-    if not is_integer(value):
+    number = _whole(value)
+    if number is None:
         raise Fault(f"API {method}() invalid/missing integer '{name}': {ruby_text(value)}")
-    return value
+    return number
+
+
+def _whole(value: object) -> Optional[int]:
+    """Returns a whole number, given as such or as digits, or None."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
+        return int(value)
+    return value if is_integer(value) else None
 
 
 def entity_key(value: object, method: str) -> tuple[str, int]:
@@ -74,10 +80,8 @@ def entity_key(value: object, method: str) -> tuple[str, int]:
     if not isinstance(entity_type, str):
         text = f"API {method}() invalid/missing entity hash string 'type': {ruby_text(value)}"
         raise Fault(text)
-    entity_id = value.get("id")
-    if isinstance(entity_id, str) and entity_id.isascii() and entity_id.isdigit():
-        entity_id = int(entity_id[:19])
-    if not is_integer(entity_id):
+    entity_id = _whole(value.get("id"))
+    if entity_id is None:
         text = f"API {method}() invalid/missing entity hash integer 'id': {ruby_text(value)}"
         raise Fault(text)
     return entity_type, entity_id

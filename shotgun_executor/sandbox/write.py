@@ -78,6 +78,7 @@ class Writer:
             columns["filmstrip_image"] = None
         columns.update(self._stamps("updated", caller))
         self._rows.update(kind.name, entity_id, columns)
+        self._note_user(kind.name)
         for field, targets, mode in change.links:
             self._linking.change(field, entity_id, targets, mode)
         self._rename(kind, entity_id, columns)
@@ -209,7 +210,6 @@ class Writer:
             self._rows.rename(kind.name, entity_id, name)
         elif kind.identifier in columns:
             self._rows.rename(kind.name, entity_id, columns[kind.identifier])
-        self._note_user(kind.name)
 
     def _require(self, entity_type: str, entity_id: int) -> None:
         if self._rows.is_retired(entity_type, entity_id) is not False:

@@ -63,7 +63,10 @@ class Links:
         if sign.endswith(" or null"):
             found.append(~self._leads_to(table, field, lambda _names: []))
         every = or_(*found)
-        return ~every if sign.startswith("not any") else every
+        if sign.startswith("not any"):
+            # An empty link compares as NULL, which is neither true nor false.
+            return func.coalesce(every, number(0)) == number(0)
+        return every
 
     def _live_ids(self, entity_type: Any, ids: Any) -> Any:
         names = self._tables.names.alias()

@@ -175,7 +175,7 @@ class Writer:
             _set_text(columns, "name", _full_name(columns))
         entity_id = self._rows.insert(kind.name, columns)
         identifier = kind.fields[kind.identifier]
-        name = columns.get(kind.identifier)
+        name = entity_id if kind.identifier == "id" else columns.get(kind.identifier)
         if name is None and identifier.mandatory:
             name = f"New {kind.label} {entity_id}"
             self._rows.update(kind.name, entity_id, _set_text({}, kind.identifier, name))

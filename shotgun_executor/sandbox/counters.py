@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Counters:
         held: Requests that a ``hold`` keeps waiting now.
         bytes_received: Size of the request bodies.
         bytes_sent: Size of the bodies of the answers, as sent.
+        cpu_seconds: Processor time that the process has used.
         internal_errors: Requests in which the sandbox itself failed; always 0 unless it has a bug.
     """
 
@@ -41,6 +43,7 @@ class Counters:
     held: int
     bytes_received: int
     bytes_sent: int
+    cpu_seconds: float
     internal_errors: int
 
     @classmethod
@@ -69,6 +72,7 @@ class Tally:
         self._writes = 0
         self._received = 0
         self._sent = 0
+        self._cpu_start = time.process_time()
         self.internal_errors = 0
 
     def arrived(self, connection: object, size: int) -> None:
@@ -114,5 +118,6 @@ class Tally:
             held=held,
             bytes_received=self._received,
             bytes_sent=self._sent,
+            cpu_seconds=time.process_time() - self._cpu_start,
             internal_errors=self.internal_errors,
         )

@@ -192,8 +192,9 @@ class Sandbox(RemoteSandbox):
     def _why_gone(self, error: Exception) -> str:
         if not self._finalizer.alive:
             return "the sandbox is closed"
-        code = self._child.process.poll()
-        if code is None:
+        try:  # its sockets close a moment before it is gone
+            code = self._child.process.wait(1.0)
+        except subprocess.TimeoutExpired:
             return super()._why_gone(error)
         return f"the sandbox has ended with exit code {code}{self._child.last_words()}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
@@ -19,6 +20,8 @@ from shotgun_executor.sandbox.settings import Info
 from shotgun_executor.sandbox.site import Site
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from shotgun_executor.sandbox.settings import Settings
 
 __all__ = ["StartError", "run"]
@@ -48,14 +51,14 @@ def run(settings: Settings, announce: Callable[[Info], None], *, parent: bool = 
 
 async def _serve(settings: Settings, announce: Callable[[Info], None], parent: bool) -> None:
     stop = asyncio.Event()
-    _stop_on_signals(stop, ignore_interrupt=parent)
-    if parent:
-        _stop_with_parent(stop)
-    site = _open_site(settings)
-    try:
-        await _serve_site(site, settings, announce, stop)
-    finally:
-        site.close()
+    with _stopping_on_signals(stop, ignore_interrupt=parent):
+        if parent:
+            _stop_with_parent(stop)
+        site = _open_site(settings)
+        try:
+            await _serve_site(site, settings, announce, stop)
+        finally:
+            site.close()
 
 
 async def _serve_site(
@@ -109,15 +112,23 @@ def _info(site: Site, settings: Settings, port: int) -> Info:
     )
 
 
-def _stop_on_signals(stop: asyncio.Event, *, ignore_interrupt: bool) -> None:
+@contextlib.contextmanager
+def _stopping_on_signals(
+    stop: asyncio.Event, *, ignore_interrupt: bool
+) -> Generator[None, None, None]:
     """End cleanly on Ctrl-C and SIGTERM; a parent that gets the Ctrl-C too decides for us."""
     loop = asyncio.get_running_loop()
 
     def stop_soon(signum: int, frame: Optional[object]) -> None:
         loop.call_soon_threadsafe(stop.set)
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN if ignore_interrupt else stop_soon)
-    signal.signal(signal.SIGTERM, stop_soon)
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN if ignore_interrupt else stop_soon)
+    terminate = signal.signal(signal.SIGTERM, stop_soon)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, interrupt)
+        signal.signal(signal.SIGTERM, terminate)
 
 
 def _stop_with_parent(stop: asyncio.Event) -> None:

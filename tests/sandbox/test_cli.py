@@ -1,0 +1,181 @@
+"""``python -m shotgun_executor.sandbox``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable
+
+import pytest
+
+from shotgun_executor.sandbox import Sandbox
+from shotgun_executor.sandbox.__main__ import main
+from tests.sandbox.http_support import LONG
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = str(Path(__file__).resolve().parents[2])
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "shotgun_executor.sandbox", *arguments]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": ROOT, "PYTHONIOENCODING": "utf-8"}
+
+
+@contextlib.contextmanager
+def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A sandbox in the foreground, and the message that it printed."""
+    with subprocess.Popen(
+        command(*arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        env=environment(),
+    ) as process:
+        try:
+            yield process, read_message(process)
+        finally:
+            process.kill()
+
+
+def read_message(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if "counters()" in line:
+            break
+    return "".join(lines)
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """What a start says that must fail with exit code 2."""
+
+    def refuse(*arguments: str) -> str:
+        assert main(arguments) == 2
+        output, errors = capsys.readouterr()
+        assert output == ""
+        return errors
+
+    return refuse
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_signal_ends_it_cleanly(name: str) -> None:
+    """Ctrl-C and SIGTERM end it at once, silently and with exit code 0."""
+    with running() as (process, _):
+        process.send_signal(getattr(signal, name))
+        _, errors = process.communicate(timeout=LONG)
+    assert process.returncode == 0
+    assert errors == ""
+
+
+def test_message_holds_what_one_needs() -> None:
+    """The message names URL and credentials; its snippets run as they are."""
+    with running("--demo", "--shots", "5", "--latency", "5ms±2") as (_, message):
+        url = re.search(r"http://127\.0\.0\.1:\d+", message)
+        token = re.search(r"control token +(\S+)", message)
+        assert url is not None
+        assert token is not None
+        sandbox = Sandbox.attach(url[0], token[1])
+        for value in (sandbox.script_name, sandbox.api_key, sandbox.login, sandbox.password):
+            assert value in message
+        assert "5 ms ± 2 ms" in message
+        assert "in memory" in message
+        snippets = "".join(line for line in message.splitlines(True) if line.startswith("    "))
+        program = textwrap.dedent(snippets) + "\nsg.close()"
+        output = subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            env=environment(),
+            timeout=LONG,
+            check=True,
+        ).stdout
+    projects, counters = output.splitlines()
+    assert "'type': 'Project'" in projects
+    assert "'read': 1" in counters
+
+
+def test_database_file_keeps_site_and_key(tmp_path: Path) -> None:
+    """With --db the next start serves the same site, with the same key."""
+    file = tmp_path / "site.db"
+    messages = []
+    for _ in range(2):
+        with running("--db", str(file), "--demo", "--shots", "3") as (process, message):
+            messages.append(message)
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=LONG)
+    assert str(file) in messages[0]
+    keys = [re.search(r"API key +(\S+)", message) for message in messages]
+    assert keys[0] is not None
+    assert keys[1] is not None
+    assert keys[0][1] == keys[1][1]
+
+
+def test_port_can_be_chosen() -> None:
+    """--port is the port of the URL."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with running("--port", str(port)) as (_, message):
+        assert f"http://127.0.0.1:{port}" in message
+
+
+def test_taken_port_is_one_clear_line(sandbox: Sandbox, refused: Callable[..., str]) -> None:
+    """A port that is in use is an error of one line, exit code 2."""
+    port = sandbox.url.rpartition(":")[2]
+    errors = refused("--port", port)
+    assert errors.startswith(f"shotgun_executor.sandbox: cannot listen on 127.0.0.1:{port}: ")
+    assert errors.count("\n") == 1
+
+
+def test_unusable_database_is_one_clear_line(tmp_path: Path, refused: Callable[..., str]) -> None:
+    """A database that cannot be written, or is none, is an error of one line, exit code 2."""
+    (tmp_path / "text.db").write_text("these are words, and no database at all\n" * 100)
+    for file in (tmp_path, tmp_path / "missing" / "site.db", tmp_path / "text.db"):
+        errors = refused("--db", str(file))
+        assert errors.startswith(f"shotgun_executor.sandbox: cannot use the database {file}: ")
+        assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--latency", "fast"], "'fast' is no latency; write 0.05 (seconds), 80ms or 80ms±20"),
+        (["--port", "70000"], "'70000' is no port"),
+        (["--port", "http"], "'http' is no port"),
+        (["--shots", "0"], "'0' is no number of shots"),
+        (["--nonsense"], "unrecognized arguments"),
+    ],
+)
+def test_senseless_argument_is_explained(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A bad argument is named with its remedy, exit code 2."""
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_missing_library_is_one_clear_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without its libraries it says which extra to install, exit code 2."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert main([]) == 2
+    assert 'pip install "shotgun-executor[sandbox]"' in capsys.readouterr().err

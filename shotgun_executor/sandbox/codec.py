@@ -20,7 +20,11 @@ def _no_constant(name: str) -> Any:
 
 
 def _plain_loads(body: bytes) -> Any:
-    return json.loads(body.decode("utf-8"), parse_constant=_no_constant)
+    value = json.loads(body.decode("utf-8"), parse_constant=_no_constant)
+    if b"\\ud" in body or b"\\uD" in body:
+        # Half a surrogate pair is no text; orjson refuses it while it reads.
+        _plain_dumps(value)
+    return value
 
 
 def _plain_dumps(value: Any) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from sqlalchemy import false, func, or_, select
+from sqlalchemy import and_, false, func, or_, select
 
 from .relations import number
 
@@ -32,6 +32,11 @@ def _is_in(column: Any, take: Take) -> Any:
 
 def _not_in(column: Any, take: Take) -> Any:
     return or_(column.is_(None), column.not_in(listed(take())))
+
+
+def _set_and_not_in(column: Any, take: Take) -> Any:
+    # In an empty list not even NULL is.
+    return and_(column.is_not(None), column.not_in(listed(take())))
 
 
 def _in_or_null(column: Any, take: Take) -> Any:
@@ -82,7 +87,7 @@ PREDICATES: dict[str, Callable[[Any, Take], Any]] = {
     "in": _is_in,
     "not in": _not_in,
     "in or null": _in_or_null,
-    "set and not in": lambda column, take: column.not_in(listed(take())),
+    "set and not in": _set_and_not_in,
     "greater": lambda column, take: column > take(),
     "less": lambda column, take: column < take(),
     "between": _between,

@@ -223,7 +223,7 @@ class Connection:
     * A request that did not end in a whole answer (an exception, Ctrl-C) closes the connection
       before the next one is sent: no call ever reads the answer to another.
     * :meth:`close` may be called from any thread. It closes at once, or, while a request is under
-      way, before the next one.
+      way, when that ends.
     """
 
     def __init__(self, prototype: Prototype) -> None:
@@ -236,8 +236,11 @@ class Connection:
         self._lock = threading.RLock()
         self._sending = False  # a request is under way
         self._unclean = False  # what is left on the socket is not ours to read: close it first
+        self._unwanted = False  # close it when the request that is under way has ended
         if isinstance(self.client, Shotgun):
-            self.client.__dict__["_pooled_connection"] = self
+            # Weakly, so that the socket is closed as soon as the connection is dropped: a client
+            # and its config refer to each other, and live on until they are collected.
+            self.client.__dict__["_pooled_connection"] = weakref.ref(self)
 
     def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """``function(client, *args, **kwargs)``, with the settings up to date."""
@@ -259,8 +262,9 @@ class Connection:
     def close(self) -> None:
         """Close the socket; the next request opens another."""
         with self._lock:
-            self._unclean = True
-            if not self._sending:
+            if self._sending:
+                self._unwanted = True
+            else:
                 self._close_client()
 
     def settle(self) -> None:
@@ -272,10 +276,7 @@ class Connection:
     def begin_request(self) -> None:
         """Called before each request; unclean until :meth:`end_request` says otherwise."""
         if not self.lent:
-            raise RuntimeError(
-                "this connection was given back to its pool, where another thread may use it; "
-                "use it only inside `with pool.lease() as sg:` or the function that it was given to"
-            )
+            raise _given_back()
         with self._lock:
             if self._unclean:
                 self._close_client()
@@ -286,12 +287,14 @@ class Connection:
         with self._lock:
             self._sending = False
             self._unclean = not clean
+            if self._unwanted:
+                self._close_client()
 
     def _close_client(self) -> None:
         close = getattr(self.client, "close", None)  # Mockgun, for one, has none
         if close is not None:
             close()
-        self._unclean = False
+        self._unclean = self._unwanted = False
 
     def __del__(self) -> None:
         # Nobody holds the connection any more, so nobody can be in a request.
@@ -302,7 +305,7 @@ class Connection:
 class _PooledShotgun(Shotgun):
     """What the client of a connection does differently from the class of the user."""
 
-    _pooled_connection: Connection
+    _pooled_connection: weakref.ref[Connection]
 
     @property
     def server_caps(self) -> ServerCapabilities:
@@ -310,14 +313,14 @@ class _PooledShotgun(Shotgun):
         host = str(self.config.server)
         own = _usable_capabilities(self, host)
         if own is None:
-            prototype = self._pooled_connection.prototype
+            prototype = _connection_of(self).prototype
             known = prototype.capabilities(host, lambda: super(_PooledShotgun, self).server_caps)
             own = self._server_caps = _private_capabilities(known)
         return own
 
     def _http_request(self, *args: Any, **kwargs: Any) -> Any:
         """Send one request, and remember whether its answer was read to the end."""
-        connection = self._pooled_connection
+        connection = _connection_of(self)
         clean = False
         connection.begin_request()
         try:
@@ -326,6 +329,20 @@ class _PooledShotgun(Shotgun):
         finally:
             connection.end_request(clean=clean)
         return answer
+
+
+def _connection_of(client: _PooledShotgun) -> Connection:
+    connection = client._pooled_connection()
+    if connection is None:
+        raise _given_back()
+    return connection
+
+
+def _given_back() -> RuntimeError:
+    return RuntimeError(
+        "this connection was given back to its pool, where another thread may use it; "
+        "use it only inside `with pool.lease() as sg:` or the function that it was given to"
+    )
 
 
 class _TemplateShotgun(Shotgun):

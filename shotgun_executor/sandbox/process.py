@@ -181,7 +181,7 @@ class Sandbox(RemoteSandbox):
     def _start(self) -> None:
         child = _Child(self._settings)
         self._child = child
-        self._finalizer = weakref.finalize(self, child.end, os.getpid())
+        self._finalizer = weakref.finalize(self, child.end)
         try:
             self._info = child.ready(self._start_timeout)
         except BaseException:
@@ -238,10 +238,11 @@ class _Child:
             raise SandboxError(f"the sandbox could not start (exit code {code}){self.last_words()}")
         return Info.from_json(json.loads(lines[0]))
 
-    def end(self, owner: int) -> None:
-        """End the process, if it is that of *owner*: a forked process must leave it alone."""
-        if os.getpid() != owner:
-            return
+    def end(self) -> None:
+        """End the process and close the pipes.
+
+        In a forked process this closes copies of the pipes, which leaves the sandbox alone.
+        """
         process = self.process
         assert process.stdin is not None
         assert process.stdout is not None

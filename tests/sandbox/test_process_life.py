@@ -277,7 +277,10 @@ def test_sandbox_ends_although_a_fork_lives_on(forking_parent: subprocess.Popen[
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
 def test_interrupt_of_the_foreground_spares_the_sandbox(parent: subprocess.Popen[str]) -> None:
     """Ctrl-C goes to the parent alone, which can still use its sandbox while it cleans up."""
-    witness = witness_of(parent)
+    assert parent.stdout is not None
+    port, pid = map(int, parent.stdout.readline().split())
+    witness = Witness("127.0.0.1", port)
+    assert os.getpgid(pid) != os.getpgid(parent.pid)
     os.killpg(parent.pid, signal.SIGINT)
     output, _ = parent.communicate(timeout=LONG)
     assert output == "0\n"

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Callable
 
-from sqlalchemy import and_, exists, func, or_, select
+from sqlalchemy import and_, func, or_, select
 
 from .predicates import listed
 from .records import linked
-from .relations import constant, number, pairs
+from .relations import any_row, constant, number, pairs
 from .tables import link_id, link_type
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Links:
             return self._live(table.c[link_type(field.name)], table.c[link_id(field.name)], extra)
         found = pairs(self._tables, self._schema, field)
         live = self._live(found.target_type, found.target_id, extra)
-        return exists(
+        return any_row(
             select(number(1))
             .select_from(found.source)
             .where(found.owner == table.c.id, found.condition, live)
@@ -112,7 +112,7 @@ class Links:
         self, entity_type: Any, entity_id: Any, extra: Callable[[FromClause], list[Any]]
     ) -> Any:
         names = self._tables.names.alias()
-        return exists(
+        return any_row(
             select(number(1))
             .select_from(names)
             .where(
@@ -156,12 +156,12 @@ class Links:
         far = [] if inner is None else [inner(other)]
         one = select(number(1)).select_from(other)
         if link.is_link:
-            return exists(one.where(linked(table, link, target, other), *far))
+            return any_row(one.where(linked(table, link, target, other), *far))
         found = pairs(self._tables, self._schema, link)
         alive = [other.c.id == found.target_id, other.c["_retired"] == number(0)]
         mine = [found.owner == table.c.id, found.condition, found.target_type == constant(target)]
         rows = select(number(1)).select_from(found.source)
-        return exists(rows.where(*mine, exists(one.where(*alive, *far))))
+        return any_row(rows.where(*mine, any_row(one.where(*alive, *far))))
 
 
 def _word(names: FromClause, predicate: str, word: Any) -> list[Any]:

@@ -11,7 +11,7 @@ from typing import Any, Callable
 
 from sqlalchemy import and_, false, func, or_, select
 
-from .relations import number
+from .relations import any_row, number
 
 Take = Callable[[], Any]
 
@@ -65,7 +65,7 @@ def _ends(column: Any, take: Take) -> Any:
 
 def _tags(column: Any, condition: Callable[[Any], Any]) -> Any:
     tags = func.json_each(column).table_valued("value")
-    return select(tags.c.value).where(condition(func.fold(tags.c.value))).exists()
+    return any_row(select(tags.c.value).where(condition(func.fold(tags.c.value))))
 
 
 def _tag(column: Any, take: Take) -> Any:

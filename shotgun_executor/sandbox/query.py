@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
-from sqlalchemy import bindparam, exists, func, select
+from sqlalchemy import bindparam, func, select
 
 from .faults import Fault, ruby_text
 from .filters import keeps_id_order
-from .relations import number
+from .relations import any_row, number
 from .store import compile_statement
 from .tables import link_id
 from .wire import get_hash, get_list, is_hash, is_integer
@@ -226,7 +226,7 @@ class Query:
             return []
         project = self._tables.entities["Project"].alias()
         mine = project.c.id == table.c[link_id("project")]
-        return [~exists(select(number(1)).where(mine, project.c.archived == number(1)))]
+        return [~any_row(select(number(1)).where(mine, project.c.archived == number(1)))]
 
     def _return_paths(self, entity_type: str, names: tuple[str, ...]) -> list[Path]:
         """Returns the paths to read; unknown ones and those through lists are left out."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import and_, literal_column, select, true
+from sqlalchemy import and_, exists, literal_column, select, true
 
 from .tables import link_id, link_type
 
 if TYPE_CHECKING:
+    from sqlalchemy import Select
     from sqlalchemy.sql.elements import ColumnElement
     from sqlalchemy.sql.expression import FromClause
 
@@ -30,6 +31,15 @@ def constant(value: str) -> ColumnElement[Any]:
 def number(value: int) -> ColumnElement[Any]:
     """Returns a whole number as part of the statement's text, not as a parameter."""
     return literal_column(str(int(value)))
+
+
+def any_row(rows: Select[Any]) -> ColumnElement[bool]:
+    """Returns the condition that a subquery finds something.
+
+    It is compared with 1 because SQLite 3.51 turns a bare EXISTS into a join, and of two nested
+    ones into a join that repeats rows.
+    """
+    return exists(rows) == number(1)
 
 
 class Pairs(NamedTuple):
@@ -70,5 +80,5 @@ def _only_statuses(tables: Tables, field: Field, found: Pairs) -> Pairs:
         return found
     target = tables.entities[field.valid_types[0]].alias()
     legal = target.c.sg_status_list.in_([constant(status) for status in field.only_statuses])
-    one = select(number(1)).where(target.c.id == found.target_id, legal).exists()
+    one = any_row(select(number(1)).where(target.c.id == found.target_id, legal))
     return found._replace(condition=and_(found.condition, one))

@@ -7,6 +7,8 @@
 * ``display_name``: name and state of every entity of the site. Links read the name here, so a
   rename or a retirement shows in every link at once and costs one row.
 * ``site_setting`` and ``site_session``: credentials and session tokens, kept across a restart.
+
+``implicit_returning`` is off: an INSERT with RETURNING could not run many times at once.
 """
 
 from __future__ import annotations
@@ -71,6 +73,7 @@ class Tables:
             Column("folded", Text),
             Column("retired", Integer, nullable=False, server_default="0"),
             sqlite_with_rowid=False,
+            implicit_returning=False,
         )
         self.settings = Table(
             "site_setting",
@@ -119,6 +122,7 @@ class Tables:
             self.metadata,
             *columns,
             Column("_retired", Integer, nullable=False, server_default="0"),
+            implicit_returning=False,
         )
         Index(f"{table.name}_retired", table.c.id, sqlite_where=text("_retired = 1"))
         for field in kind.fields.values():
@@ -137,6 +141,7 @@ class Tables:
             Column("target_type", Text, primary_key=True),
             Column("target_id", Integer, primary_key=True, autoincrement=False),
             sqlite_with_rowid=False,
+            implicit_returning=False,
         )
         Index(f"{table.name}_target", table.c.target_id, table.c.target_type, table.c.owner)
         return table

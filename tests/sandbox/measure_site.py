@@ -1,0 +1,136 @@
+"""Measures `Site.answer` in this process and prints what each kind of call costs.
+
+Run it with ``python -m tests.sandbox.measure_site [rows]``; `rows` is the number of versions on the
+large site, 1,000,000 if left out (which takes a minute and 2 GB).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any
+
+from shotgun_executor.sandbox.bulk import Bulk
+from shotgun_executor.sandbox.demo import load_demo
+from shotgun_executor.sandbox.site import Site
+
+PROJECT = {"type": "Project", "id": 1}
+TEN_FIELDS = [
+    "code", "description", "sg_status_list", "sg_sequence", "assets", "created_at", "updated_at",
+    "sg_cut_in", "sg_cut_out", "sg_frame_rate",
+]  # fmt: skip
+
+
+def say(line: str) -> None:
+    """Writes a line to standard output."""
+    sys.stdout.write(f"{line}\n")
+
+
+def request(site: Site, method: str, params: dict[str, Any]) -> bytes:
+    """Returns the body of a call made as the site's script."""
+    auth = {"script_name": site.script_name, "script_key": site.api_key}
+    return json.dumps({"method_name": method, "params": [auth, params]}).encode()
+
+
+def read(
+    site: Site,
+    entity_type: str,
+    fields: list[str],
+    *conditions: Any,
+    size: int = 500,
+    page: int = 1,
+) -> bytes:
+    """Returns the body of a ``read`` as the official client sends it."""
+    leaves = [
+        {"path": path, "relation": relation, "values": list(values)}
+        for path, relation, *values in conditions
+    ]
+    params = {
+        "type": entity_type,
+        "return_fields": fields,
+        "filters": {"logical_operator": "and", "conditions": leaves},
+        "return_only": "active",
+        "paging": {"entities_per_page": size, "current_page": page},
+        "api_return_image_urls": True,
+        "return_paging_info_without_counts": True,
+    }
+    return request(site, "read", params)
+
+
+def create(site: Site) -> bytes:
+    """Returns the body of a ``create`` of a Version with four fields."""
+    shot = {"type": "Shot", "id": 1}
+    data = {"code": "v", "project": PROJECT, "entity": shot, "sg_status_list": "rev"}
+    fields = [{"field_name": name, "value": value} for name, value in data.items()]
+    return request(site, "create", {"type": "Version", "fields": fields, "return_fields": ["id"]})
+
+
+def show(site: Site, name: str, body: bytes, times: int) -> None:
+    """Prints the best mean of three runs."""
+    answer = site.answer(body)
+    assert not answer.failed, answer.body
+    best = float("inf")
+    for _ in range(3):
+        start = time.perf_counter()
+        for _ in range(times):
+            site.answer(body)
+        best = min(best, (time.perf_counter() - start) / times)
+    say(f"{name:48} {best * 1e6:10.0f} us {len(answer.body):9} bytes")
+
+
+def small_calls() -> None:
+    """Measures the calls of a script on a show of 600 shots."""
+    site = Site()
+    start = time.perf_counter()
+    load_demo(site)
+    say(f"load_demo of 600 shots: {time.perf_counter() - start:.2f} s")
+    three = ["code", "sg_sequence", "sg_status_list"]
+    show(site, "find_one by id, 3 fields", read(site, "Shot", three, ("id", "is", 5), size=1), 2000)
+    show(site, "page of 500, 10 fields", read(site, "Shot", TEN_FIELDS), 30)
+    here = ("project", "is", PROJECT)
+    show(site, "page of 500, 10 fields, one project", read(site, "Shot", TEN_FIELDS, here), 30)
+    ids = ("id", "in", *range(1, 501))
+    show(site, "500 ids, 1 field", read(site, "Version", ["code"], ids), 100)
+    task = ("entity", "is", {"type": "Shot", "id": 9})
+    show(site, "tasks of a shot", read(site, "Task", ["content"], task), 500)
+    dotted = ("entity.Shot.sg_sequence", "is", {"type": "Sequence", "id": 3})
+    show(site, "tasks of a sequence, dotted", read(site, "Task", ["content"], dotted), 200)
+    show(site, "create, 4 fields, in memory", create(site), 1000)
+    change = {"type": "Version", "id": 1, "fields": [{"field_name": "code", "value": "w"}]}
+    show(site, "update of 1 field", request(site, "update", change), 1000)
+    site.close()
+
+
+def large_site(rows: int) -> None:
+    """Measures pages near the start and the end of very many rows."""
+    site = Site()
+    start = time.perf_counter()
+    bulk = Bulk(site)
+    project = bulk.add("Project", name="Large")
+    shots = [bulk.add("Shot", code=f"s{number}", project=project) for number in range(1000)]
+    for number in range(rows):
+        shot = shots[number % len(shots)]
+        bulk.add("Version", code=f"v{number}", project=project, entity=shot, sg_status_list="rev")
+        if number % 50_000 == 0:
+            bulk.write()
+    bulk.write()
+    say(f"{rows} versions written in {time.perf_counter() - start:.1f} s")
+    fields = ["code", "entity", "sg_status_list", "created_at"]
+    here = ("project", "is", PROJECT)
+    for page in (1, rows // 1000, rows // 500):
+        show(site, f"page {page} of all", read(site, "Version", fields, page=page), 3)
+        body = read(site, "Version", fields, here, page=page)
+        show(site, f"page {page} of one project", body, 3)
+    one = ("entity", "is", {"type": "Shot", "id": 7})
+    show(site, "versions of a shot, of one project", read(site, "Version", fields, one, here), 30)
+    show(site, "find_one by id", read(site, "Version", fields, ("id", "is", rows), size=1), 1000)
+    show(
+        site, "code contains, no match", read(site, "Version", fields, ("code", "contains", "x")), 1
+    )
+    site.close()
+
+
+if __name__ == "__main__":
+    small_calls()
+    large_site(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)

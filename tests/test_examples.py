@@ -63,7 +63,7 @@ def test_main_job_on_a_given_site_only_reads(show):
     out = run("main_job.py", site=show).stdout
     assert "reading only" in out
     assert "(a) 40 lookups" in out
-    assert "(c) 4 old scripts" in out
+    assert re.search(r"\(c\) \d old scripts", out)
     assert "Versions" not in out
     assert show.counters().writes == before.writes
     assert show.api_key not in out

@@ -287,6 +287,14 @@ def test_interrupt_of_the_foreground_spares_the_sandbox(parent: subprocess.Popen
     witness.wait_for_the_end()
 
 
+def test_interrupt_of_the_process_itself_is_ignored() -> None:
+    """Where the Ctrl-C of a terminal does reach the sandbox, it goes on all the same."""
+    with Sandbox() as sandbox:
+        os.kill(sandbox.pid, signal.SIGINT)
+        for _ in range(20):
+            assert sandbox.counters().total == 0
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_forked_process_leaves_the_sandbox_alone() -> None:

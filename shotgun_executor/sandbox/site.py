@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
+import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union
 
 from sqlalchemy import bindparam, select
@@ -144,8 +146,8 @@ class Site:
         except Fault as fault:
             return Answer(encode_fault(fault), JSON_TYPE, method, failed=True)
         except Exception as error:
-            # Whatever it was, the caller gets no traceback and no values; the log gets the class.
-            _log.error("%s failed: %s", method or "call", type(error).__name__)
+            # Whatever it was, the caller gets no traceback, and the log gets no values.
+            _log.error("%s failed: %s", method or "call", _describe_error(error))
             refusal = Fault(f"API {method}() could not be carried out.", REQUEST)
             return Answer(encode_fault(refusal), JSON_TYPE, method, failed=True)
         return Answer(text, JSON_TYPE, method, failed=False)
@@ -264,6 +266,12 @@ class Site:
         with self.store.transaction():
             self.store.run(compile_statement(put, ["n", "v"]), (name, value))
         return value
+
+
+def _describe_error(error: Exception) -> str:
+    """Returns class and place of an error, without its text, which may quote what was sent."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
 
 
 def _describe(version: Sequence[int], page_size: int) -> bytes:

@@ -40,6 +40,7 @@ def rows(sg: DirectShotgun, project: dict[str, Any]) -> DirectShotgun:
 
 CASES: list[tuple[str, str, list[Any], str]] = [
     ("description", "is", ["STRASSE AM MEER"], "a"),
+    ("description", "is", ["STRAẞE AM MEER"], "a"),
     ("description", "is", ["meer"], ""),
     ("description", "is", [None], "c"),
     ("description", "is", [""], "c"),

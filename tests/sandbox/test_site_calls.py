@@ -202,10 +202,14 @@ def test_file_keeps_everything_across_a_restart(tmp_path: Path) -> None:
 
 
 def test_new_credentials_for_an_old_file_replace_the_old(tmp_path: Path) -> None:
-    """A file opened with another script name and key answers to those only."""
+    """A file opened with another name and key answers to those only, even after a mishap."""
     Site(tmp_path / "site.db", api_key="one").close()
     site = Site(tmp_path / "site.db", script_name="other", api_key="two")
     old = DirectShotgun(site, script_name="sandbox", api_key="one")
+    assert DirectShotgun(site).delete("ApiUser", 1) is True
+    site.close()
+    site = Site(tmp_path / "site.db", script_name="other")
+    old.site = site
     assert DirectShotgun(site).find("Shot", []) == []
     with pytest.raises(shotgun_api3.AuthenticationFault):
         old.find("Shot", [])

@@ -148,6 +148,19 @@ def test_paging_info_tells_counts_when_asked(shots: DirectShotgun) -> None:
     }  # fmt: skip
 
 
+def test_page_is_never_larger_than_the_site_allows() -> None:
+    """A page size above the maximum is cut to it, and the client can walk on."""
+    site = Site(api_max_entities_per_page=2)
+    sg = DirectShotgun(site)
+    for name in "abc":
+        sg.create("Tag", {"name": name})
+    paging = {"entities_per_page": 5000, "current_page": 1}
+    answer = read(site, "Tag", ["id"], paging=paging, return_paging_info_without_counts=True)
+    site.close()
+    assert len(answer["results"]["entities"]) == 2
+    assert answer["results"]["paging_info"] == {"has_next_page": True}
+
+
 @pytest.mark.parametrize(("page", "more"), [(1, True), (2, True), (3, False), (9, False)])
 def test_paging_info_without_counts_tells_if_more_follows(
     shots: DirectShotgun, page: int, more: bool
@@ -260,6 +273,8 @@ PLANS: list[tuple[str, list[Any], str]] = [
     ("Shot", [["project", "is", {"type": "Project", "id": 1}],
               ["sg_sequence", "is", {"type": "Sequence", "id": 1}]], "entity_Shot_sg_sequence"),
     ("Task", [["entity", "is", {"type": "Shot", "id": 1}]], "entity_Task_entity"),
+    ("Version", [["project", "is", {"type": "Project", "id": 1}],
+                 ["entity", "is", {"type": "Shot", "id": 1}]], "entity_Version_entity"),
     ("Task", [["entity.Shot.sg_sequence", "is", {"type": "Sequence", "id": 1}]],
      "entity_Task_entity"),
     ("Shot", [["assets", "is", {"type": "Asset", "id": 1}]], "links_Shot_assets_target"),

@@ -16,24 +16,22 @@ import functools
 import threading
 import time
 import types
-import urllib.request
 import weakref
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import Any, Callable, Optional
 
 from shotgun_api3.shotgun import ServerCapabilities, Shotgun
 
 from shotgun_executor.once import Once
 from shotgun_executor.plain import copy_plain
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+from shotgun_executor.settings import (
+    OWN_ATTRIBUTES,
+    Settings,
+    carry_over,
+    copy_setting,
+    read_settings,
+)
 
 __all__ = ["Connection", "Prototype", "run_privately"]
-
-# What belongs to one client and is never carried from one to another.
-_OWN_ATTRIBUTES = frozenset(
-    {"config", "_connection", "_server_caps", "_pooled_connection", "_pooled_prototype"}
-)
 
 # What tells a client, or a stand-in such as Mockgun, from something else that a factory returned.
 _METHODS_OF_ANY_CLIENT = ("find", "find_one", "create", "update", "delete", "batch")
@@ -65,7 +63,7 @@ class Prototype:
         self._settings_lock = threading.Lock()
         # What the template was like when it was new; and the product of the factory that it was
         # made from, until a connection takes it.
-        self._original = _Settings({}, {})
+        self._original = Settings({}, {})
         self._first_product: Any = None
         # A weak method by which the template asks the site, should somebody ask the template.
         self._ask: Callable[[], Optional[Callable[[], ServerCapabilities]]] = lambda: None
@@ -90,7 +88,7 @@ class Prototype:
         if isinstance(shotgun, Shotgun):
             template = _clone(shotgun, _template_class(_own_class(type(shotgun))))
             template.__dict__["_pooled_prototype"] = self
-            self._original = _read_settings(template)
+            self._original = read_settings(template)
         return template
 
     def _new_product(self) -> Any:
@@ -143,11 +141,11 @@ class Prototype:
         """The class of the clients, as the user knows it."""
         return _own_class(type(self.template))
 
-    def new_client(self) -> tuple[Any, _Settings]:
+    def new_client(self) -> tuple[Any, Settings]:
         """A client for a new connection, and the settings that it starts with."""
         template = self.template
         if self._factory is None:
-            settings = _read_settings(template)  # first: what changes meanwhile is carried later
+            settings = read_settings(template)  # first: what changes meanwhile is carried later
             return _clone(template, _connection_class(self.client_class)), settings
         with self._settings_lock:
             product, self._first_product = self._first_product, None
@@ -156,7 +154,7 @@ class Prototype:
         if isinstance(product, Shotgun):
             product.__class__ = _connection_class(_own_class(type(product)))
         # From here on it follows what is changed; what it came with is its own.
-        return product, _Settings(dict(self._original.attributes), dict(self._original.config))
+        return product, Settings(dict(self._original.attributes), dict(self._original.config))
 
     def capabilities(self, host: str, ask: Callable[[], ServerCapabilities]) -> ServerCapabilities:
         """What the site is and can do, asked with *ask* unless it is known."""
@@ -177,7 +175,7 @@ class Prototype:
             return  # a stand-in such as Mockgun keeps its own settings
         if not connection.settings.are_those_of(template):
             with self._settings_lock:
-                connection.settings = _carry_over(connection.settings, template, client)
+                connection.settings = carry_over(connection.settings, template, client)
         _carry_server_info(template, client)
 
     def share_session_token(self, before: Optional[str], token: Optional[str]) -> None:
@@ -415,27 +413,16 @@ def _clone(source: Any, cls: type) -> Any:
     """
     clone: Any = object.__new__(cls)
     for name, value in list(vars(source).items()):
-        if name not in _OWN_ATTRIBUTES:
-            vars(clone)[name] = _copy_setting(value, source, clone)
+        if name not in OWN_ATTRIBUTES:
+            vars(clone)[name] = copy_setting(value, source, clone)
     config: Any = object.__new__(type(source.config))
     for name, value in list(vars(source.config).items()):
-        vars(config)[name] = _copy_setting(value, source, clone)
+        vars(config)[name] = copy_setting(value, source, clone)
     clone.config = config
     clone._connection = None
     known = source._server_caps
     clone._server_caps = known and _private_capabilities(known)
     return clone
-
-
-def _copy_setting(value: Any, source: Any, clone: Any) -> Any:
-    if value is source:
-        return clone
-    if isinstance(value, types.MethodType) and value.__self__ is source:
-        return types.MethodType(value.__func__, clone)
-    if type(value) is urllib.request.ProxyHandler:
-        # urllib ties a handler to each opener that it is added to
-        return urllib.request.ProxyHandler(dict(value.proxies))  # type: ignore[attr-defined]  # left out of typeshed
-    return copy_plain(value)
 
 
 def _private_capabilities(known: ServerCapabilities) -> ServerCapabilities:
@@ -448,54 +435,6 @@ def _usable_capabilities(client: Shotgun, host: str) -> Optional[ServerCapabilit
     return known if known and known.host == host else None
 
 
-class _Settings:
-    """The settings of a template as a connection last saw them; copies, but for objects."""
-
-    __slots__ = ("attributes", "config")
-
-    def __init__(self, attributes: dict[str, Any], config: dict[str, Any]) -> None:
-        self.attributes = attributes
-        self.config = config
-
-    def are_those_of(self, template: Shotgun) -> bool:
-        """Whether nothing has changed; asked before each call, so it must cost next to nothing."""
-        return vars(template) == self.attributes and vars(template.config) == self.config
-
-
-def _read_settings(client: Shotgun) -> _Settings:
-    return _Settings(copy_plain(dict(vars(client))), copy_plain(dict(vars(client.config))))
-
-
-def _session_token(client: Any) -> Optional[str]:
-    return getattr(getattr(client, "config", None), "session_token", None)
-
-
-def _carry_over(seen: _Settings, template: Shotgun, client: Shotgun) -> _Settings:
-    """Set on *client* what has changed on *template* since *seen*; returns what is seen now."""
-    now = _read_settings(template)
-    for name in _changed(seen.attributes, now.attributes):
-        if name not in _OWN_ATTRIBUTES:
-            _set_or_delete(client, name, now.attributes, template, client)
-    for name in _changed(seen.config, now.config):
-        _set_or_delete(client.config, name, now.config, template, client)
-    return now
-
-
-def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
-    for name in {**before, **after}:
-        if name not in before or name not in after or before[name] != after[name]:
-            yield name
-
-
-def _set_or_delete(
-    owner: Any, name: str, values: Mapping[str, Any], template: Any, client: Any
-) -> None:
-    if name in values:
-        setattr(owner, name, _copy_setting(values[name], template, client))
-    else:
-        vars(owner).pop(name, None)
-
-
 def _carry_server_info(template: Shotgun, client: Shotgun) -> None:
     """``server_info`` is read live by the client, so a change to it takes effect."""
     known = template._server_caps
@@ -504,3 +443,7 @@ def _carry_server_info(template: Shotgun, client: Shotgun) -> None:
     own = client._server_caps
     if own is None or own.host != known.host or own.server_info != known.server_info:
         client._server_caps = _private_capabilities(known)
+
+
+def _session_token(client: Any) -> Optional[str]:
+    return getattr(getattr(client, "config", None), "session_token", None)

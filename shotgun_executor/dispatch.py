@@ -238,7 +238,6 @@ class Dispatch:
                 except BaseException:
                     # Its future is resolved: this is a callback that raised SystemExit or worse.
                     LOG.critical("a callback of a future raised", exc_info=True)
-                del call  # while the next one runs, nothing of this one is held
         finally:
             self._here.working = False
             self._after_run()

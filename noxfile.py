@@ -94,9 +94,11 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check")
 
 
-@nox.session
+@nox.session(python=FOUND[-1])
 def typing(session: nox.Session) -> None:
     """Check the types of the package and of tests/typing with mypy and pyright."""
+    if session.python == "3.9":
+        session.skip("Python 3.9 gets old stubs, which disagree with those of all later ones")
     session.install("-e", ".[sandbox,fast]", *_group("typing"))
     session.run("mypy")
     session.run("pyright")

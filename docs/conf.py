@@ -44,6 +44,7 @@ doctest_test_doctest_blocks = ""
 _ELSEWHERE = (
     r"concurrent\.futures\..*|BrokenThreadPool|os\.PathLike|datetime\.datetime",
     r"shotgun_api3\..*|Shotgun|BaseEntity|OrderItem|GroupingItem|(Client|Server)Capabilities",
+    r"Unpack|Concatenate",  # of typing, which the Sphinx of Python 3.9 does not know
     r"ShotgunArguments",  # exists for type checkers only; spelled out under **arguments
     r"T|R|P|P\.args|P\.kwargs|.*\.T",  # type variables
     r".* .*",  # napoleon takes "a sentence: with a colon" for a type

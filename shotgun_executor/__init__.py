@@ -10,6 +10,8 @@ from __future__ import annotations
 import logging
 
 from shotgun_executor._version import __version__ as __version__
+from shotgun_executor.errors import DeadlockError as DeadlockError
+from shotgun_executor.errors import DependencyError as DependencyError
 from shotgun_executor.errors import PoolTimeout as PoolTimeout
 from shotgun_executor.executor import ShotgunExecutor as ShotgunExecutor
 from shotgun_executor.facade import ShotgunPool as ShotgunPool
@@ -17,6 +19,8 @@ from shotgun_executor.facade import ThreadLocalShotgun as ThreadLocalShotgun
 from shotgun_executor.future import Future as Future
 
 __all__ = [
+    "DeadlockError",
+    "DependencyError",
     "Future",
     "PoolTimeout",
     "ShotgunExecutor",

@@ -1,67 +1,35 @@
 """Which call runs next, and on which worker.
 
 The threads belong to the standard library's ``ThreadPoolExecutor``; the order of the calls is ours.
-Calls wait here. For each worker that is free while calls wait, the stdlib's pool is handed one
-*runner*, which runs calls until none waits. How a runner ends in the eyes of the stdlib (its own
-future) tells of a failed initializer, a shutdown or a dead thread.
+A call waits here for the futures among its arguments, then for a worker. For each worker that is
+free while calls wait for one, the stdlib's pool is handed one *runner*, which runs calls until none
+waits. How a runner ends in the eyes of the stdlib (its own future) tells of a failed initializer, a
+shutdown or a dead thread.
 """
 
 from __future__ import annotations
 
-import functools
+import concurrent.futures
 import logging
+import os
 import threading
+import time
 from collections import deque
 from concurrent.futures.thread import BrokenThreadPool
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from shotgun_executor.future import Future
+from shotgun_executor.call import Call, State
+from shotgun_executor.errors import DeadlockError, DependencyError
+from shotgun_executor.line import Line
 
 if TYPE_CHECKING:
-    import concurrent.futures
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Call", "Dispatch"]
+    from shotgun_executor.future import Future
+
+__all__ = ["Dispatch"]
 
 LOG = logging.getLogger("shotgun_executor")
-
-
-class Call:
-    """A function with its arguments, and the future that takes its outcome."""
-
-    __slots__ = ("args", "dispatch", "function", "future", "kwargs", "waiting")
-
-    def __init__(
-        self,
-        dispatch: Dispatch,
-        function: Callable[..., Any],
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-    ) -> None:
-        self.dispatch = dispatch
-        self.function = function
-        self.args = args
-        self.kwargs = kwargs
-        self.waiting = True  # neither taken by a worker nor withdrawn; guarded by the dispatch
-        self.future: Future[Any] = Future()
-        self.future._call = self
-
-    def run(self) -> None:
-        """Resolve the future by what the function returns or raises."""
-        if not self.future.set_running_or_notify_cancel():
-            return
-        try:
-            result = self.function(*self.args, **self.kwargs)
-        except BaseException as error:
-            self.future.set_exception(error)
-            del self  # the error holds this frame, and this frame would hold the error
-        else:
-            self.future.set_result(result)
-
-    def fail(self, error: BaseException) -> None:
-        """Resolve the future of a withdrawn call by *error*."""
-        if self.future.set_running_or_notify_cancel():
-            self.future.set_exception(error)
 
 
 class Dispatch:
@@ -70,8 +38,10 @@ class Dispatch:
     Guarantees:
 
     * Each call that was accepted is run once, or withdrawn once, or failed once.
-    * While calls wait, as many runners are at work as there are workers; an executor without
-      calls has none, and wakes no thread.
+    * While calls wait for a worker, as many runners are at work as there are workers; an executor
+      without calls has none, and wakes no thread.
+    * A worker that waits for a call which no worker has taken runs it itself, so waiting within
+      calls never locks up; calls that wait for each other in a circle are told so.
     * Functions, callbacks and the stdlib's pool are never called with the lock held.
     """
 
@@ -92,35 +62,65 @@ class Dispatch:
         self._start = start
         self._max_runners = max_runners
         self._after_run = after_run
-        self._here = threading.local()  # .working: this thread is a worker that is at work
-        # The state. Guarded by _lock. A call waits as long as it is in _waiting and says so;
-        # a withdrawn one is passed over when its turn comes. A runner is in _runners from the
-        # decision to start it until it has found nothing to do.
+        self._process = os.getpid()
+        # What this thread does: .calls, the calls that it runs, each within the one before;
+        # .cascade, the dependants that it is resolving.
+        self._here = threading.local()
+        # The state. Guarded by _lock, as is the state of each call. A call that is READY is in
+        # _line, one that is BLOCKED in _blocked. A runner is in _runners from the decision to
+        # start it until it has found nothing to do.
         self._lock = threading.Lock()
-        self._waiting: deque[Call] = deque()
+        self._line = Line()
+        self._blocked: set[Call] = set()
+        self._unblocked = threading.Condition(self._lock)  # notified when _blocked is empty again
         self._runners: set[Runner] = set()
         self._closed = False
         self._broken: Optional[BaseException] = None
+        self._at_end: Optional[Callable[[], None]] = None  # to be called when _blocked is empty
 
     def submit(
-        self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+        self,
+        function: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        *,
+        needs: Sequence[concurrent.futures.Future[Any]] = (),
+        label: Optional[str] = None,
+        priority: int = 0,
     ) -> Future[Any]:
         """Accept a call.
 
+        Args:
+            function: What the worker calls.
+            args: With these arguments.
+            kwargs: And these.
+            needs: Futures that must have their results before the call starts. If one fails, so
+                does the call; if one is cancelled, so is the call.
+            label: What the call is named in errors.
+            priority: Calls of a higher priority start first; see :class:`Line`.
+
         Raises:
-            RuntimeError: The executor was shut down, or the interpreter is exiting.
+            RuntimeError: The executor was shut down, or the interpreter is exiting, or this is a
+                forked process.
             BrokenThreadPool: An initializer has failed.
         """
-        call = Call(self, function, args, kwargs)
+        call = Call(self, function, args, kwargs, label=label, priority=priority)
         future = call.future
         runner = Runner(self)
         try:
             with self._lock:
                 self._refuse_if_over()
-                self._waiting.append(call)
+                if needs:
+                    call.state = State.BLOCKED
+                    call.needs = needs
+                    self._blocked.add(call)
+                else:
+                    self._line.append(call)
                 wanted = self._admit(runner)
             if wanted:
                 self._start_runner(runner)
+            if needs:
+                self._wait_for_needs(call)
         except BaseException as error:  # refused, or Ctrl-C at any point in between
             withdrawn = self.withdraw(call)
             self._dismiss(runner, error)
@@ -132,10 +132,10 @@ class Dispatch:
     def withdraw(self, call: Call) -> bool:
         """Take back a call that no worker has taken; True for who comes first, if in time."""
         with self._lock:
-            withdrawn, call.waiting = call.waiting, False
-            if withdrawn:
-                call.future._call = None
-                call.function, call.args, call.kwargs = _nothing, (), {}  # free what they hold
+            withdrawn = self._take(call)
+        if withdrawn:
+            call.drop()
+            self._end_if_unblocked()
         return withdrawn
 
     def close(self) -> None:
@@ -143,19 +143,32 @@ class Dispatch:
         with self._lock:
             self._closed = True
 
+    def when_unblocked(self, end: Callable[[], None], *, wait: bool) -> None:
+        """Call *end* as soon as no call waits for futures.
+
+        From then on no runner needs to be started: what waits for a worker has one.
+        """
+        with self._lock:
+            if wait and not self.on_worker:
+                self._unblocked.wait_for(lambda: not self._blocked)
+            self._at_end = end
+        self._end_if_unblocked()
+
     def cancel_waiting(self) -> None:
         """Cancel each call that no worker has taken, and notify those who wait for it."""
-        for call in self._withdraw_all():
+        for call in self._take_all():
             call.future.cancel_withdrawn()
+        self._end_if_unblocked()
 
     def fail_waiting(self, error: BaseException) -> None:
         """Fail each call that no worker has taken."""
-        for call in self._withdraw_all():
+        for call in self._take_all():
             call.fail(error)
+        self._end_if_unblocked()
 
     def initialize(self, initializer: Callable[..., Any], *initargs: Any) -> None:
         """Run the user's initializer on a new worker; if it fails, so does all that waits."""
-        self._here.working = True
+        self._here.calls = [Call(self, initializer, initargs, {}, label="the initializer")]
         try:
             initializer(*initargs)
         except BaseException as error:
@@ -164,18 +177,18 @@ class Dispatch:
             self.fail_waiting(_broken_pool(error))
             raise
         finally:
-            self._here.working = False
+            self._here.calls = []
             self._after_run()
 
     @property
     def on_worker(self) -> bool:
         """Whether the current thread is one of the workers, and at work."""
-        return getattr(self._here, "working", False)
+        return bool(getattr(self._here, "calls", None))
 
     @property
     def waiting(self) -> int:
-        """How many calls wait for a worker, those that were withdrawn of late included."""
-        return len(self._waiting)
+        """How many calls wait; those that were withdrawn of late may be among them."""
+        return len(self._line) + len(self._blocked)
 
     @property
     def runners(self) -> int:
@@ -185,14 +198,27 @@ class Dispatch:
     # Decisions, under the lock.
 
     def _refuse_if_over(self) -> None:
+        if os.getpid() != self._process:
+            raise RuntimeError(
+                "this process was forked from the one that made the executor, and has none of its "
+                "threads; make an executor of its own after the fork"
+            )
         if self._broken is not None:
             raise _broken_pool(self._broken)
         if self._closed:
             raise RuntimeError("cannot schedule new futures after shutdown")
 
+    def _take(self, call: Call) -> bool:
+        """Make *call* the caller's to run or to resolve; False if somebody was faster."""
+        if call.state is State.TAKEN:
+            return False
+        self._blocked.discard(call)
+        call.state = State.TAKEN
+        return True
+
     def _admit(self, runner: Runner) -> bool:
         """Count *runner* in, if there is work and room for one more."""
-        wanted = bool(self._waiting) and len(self._runners) < self._max_runners
+        wanted = bool(self._line) and len(self._runners) < self._max_runners
         if wanted:
             self._runners.add(runner)
         return wanted
@@ -200,49 +226,180 @@ class Dispatch:
     def _next(self, runner: Runner) -> Optional[Call]:
         """The next call for *runner*; None ends it, so that the next submit starts another."""
         with self._lock:
-            while self._waiting:
-                call = self._waiting.popleft()
-                if call.waiting:
-                    call.waiting = False
-                    call.future._call = None
-                    return call
-            self._runners.discard(runner)
-        return None
+            call = self._line.take()
+            if call is None:
+                self._runners.discard(runner)
+            else:
+                call.state = State.TAKEN
+        return call
 
-    def _withdraw_all(self) -> list[Call]:
+    def _take_all(self) -> list[Call]:
         with self._lock:
-            withdrawn = [call for call in self._waiting if call.waiting]
-            self._waiting.clear()
-            for call in withdrawn:
-                call.waiting = False
-                call.future._call = None
-        return withdrawn
+            taken = [*self._line.take_all(), *self._blocked]
+            self._blocked.clear()
+            for call in taken:
+                call.state = State.TAKEN
+        return taken
+
+    # Futures among the arguments.
+
+    def _wait_for_needs(self, call: Call) -> None:
+        for need in call.needs:
+            need.add_done_callback(_Need(self, call))
+
+    def _need_is_done(self, call: Call, need: concurrent.futures.Future[Any]) -> None:
+        """One of the futures that *call* needs is done; on whichever thread resolved it."""
+        error = _failure(need)
+        if error is None and not need.cancelled():
+            self._unblock(call)
+            return
+        with self._lock:
+            taken = self._take(call)
+        if taken:
+            call.drop()
+            self._resolve(call, error and _dependency_failed(call, error))
+            self._end_if_unblocked()
+
+    def _unblock(self, call: Call) -> None:
+        """Put *call* in line if all that it needs is there."""
+        runner = Runner(self)
+        with self._lock:
+            if call.state is not State.BLOCKED or not all(need.done() for need in call.needs):
+                return
+            self._blocked.discard(call)
+            call.state = State.READY
+            call.needs = ()
+            self._line.append(call)
+            wanted = self._admit(runner)
+        if wanted:
+            try:
+                self._start_runner(runner)
+            except Exception as error:
+                self._dismiss(runner, error)
+        self._end_if_unblocked()
+
+    def _resolve(self, call: Call, error: Optional[BaseException]) -> None:
+        """Fail *call* (without an error: cancel it), and so on with those that need it.
+
+        One after the other, not each within the one before: they may be a hundred thousand.
+        """
+        cascade: Optional[deque[tuple[Call, Optional[BaseException]]]]
+        cascade = getattr(self._here, "cascade", None)
+        if cascade is not None:
+            cascade.append((call, error))
+            return
+        self._here.cascade = cascade = deque([(call, error)])
+        try:
+            while cascade:
+                call, error = cascade.popleft()
+                if error is None:
+                    call.future.cancel_withdrawn()
+                else:
+                    call.fail(error)
+        finally:
+            self._here.cascade = None
+
+    def _end_if_unblocked(self) -> None:
+        with self._lock:
+            if self._blocked:
+                return
+            self._unblocked.notify_all()
+            end, self._at_end = self._at_end, None
+        if end is not None:
+            end()
+
+    # Waiting on a worker.
+
+    def help(self, future: Future[Any], deadline: Optional[float]) -> None:
+        """What a worker does before it blocks on *future*: run the call if nobody else does.
+
+        Returns when the future is done, or the deadline has passed, or it is for others to
+        resolve it.
+
+        Raises:
+            DeadlockError: The call waits for one that this worker runs.
+        """
+        mine: Call = self._here.calls[-1]
+        while not future.done() and (deadline is None or time.monotonic() < deadline):
+            try:
+                with self._lock:
+                    step = self._next_step(future, mine, endless=deadline is None)
+                if step is None:
+                    return
+                step(deadline)
+            finally:
+                mine.waits_for = None
+
+    def _next_step(
+        self, future: Future[Any], mine: Call, *, endless: bool
+    ) -> Optional[Callable[[Optional[float]], None]]:
+        """Follow what *future* waits for, to a call that can be run or must be waited for."""
+        call = future._call
+        while call is not None and call.state is State.BLOCKED:
+            need = next((need for need in call.needs if not need.done()), None)
+            if need is None:
+                blocked = call
+                return lambda deadline: self._unblock(blocked)
+            call = getattr(need, "_call", None)
+            if call is None or call.dispatch is not self:
+                return lambda deadline: _wait(need, deadline)
+        if call is None:
+            return None  # it is being resolved right now
+        mine.waits_for = call
+        if self._take(call):
+            taken = call
+            return lambda deadline: self._run_call(taken)
+        if endless:
+            self._refuse_circle(mine, call)
+        running = call.future
+        return lambda deadline: _wait(running, deadline)
+
+    def _refuse_circle(self, mine: Call, call: Call) -> None:
+        """Raise if *call*, through whatever it waits for, waits for this very thread."""
+        circle = [mine]
+        here = threading.get_ident()
+        awaited: Optional[Call] = call
+        while awaited is not None:
+            circle.append(awaited)
+            if awaited.thread == here:
+                raise DeadlockError(
+                    "these calls wait for each other: " + " -> ".join(map(str, circle))
+                )
+            awaited = awaited.waits_for
 
     # Runners.
 
     def _start_runner(self, runner: Runner) -> None:
         ended = self._start(runner)
         runner.handed_over = True
-        ended.add_done_callback(functools.partial(self._runner_ended, runner))
+        ended.add_done_callback(runner.ended)
 
-    def _run(self, runner: Runner) -> None:
+    def run(self, runner: Runner) -> None:
         """What a worker thread does: calls, one after the other, until none waits."""
-        self._here.working = True
         try:
             while True:
                 call = self._next(runner)
                 if call is None:
                     return
-                try:
-                    call.run()
-                except BaseException:
-                    # Its future is resolved: this is a callback that raised SystemExit or worse.
-                    LOG.critical("a callback of a future raised", exc_info=True)
+                self._run_call(call)
         finally:
-            self._here.working = False
             self._after_run()
 
-    def _runner_ended(self, runner: Runner, ended: concurrent.futures.Future[None]) -> None:
+    def _run_call(self, call: Call) -> None:
+        calls = self._here.__dict__.setdefault("calls", [])
+        calls.append(call)
+        call.thread = threading.get_ident()
+        try:
+            call.run()
+        except BaseException:
+            # Its future is resolved: this is a callback that raised SystemExit or worse.
+            LOG.critical("a callback of a future raised", exc_info=True)
+        finally:
+            call.thread = None
+            calls.pop()
+            del call  # the traceback of its error holds this frame
+
+    def runner_ended(self, runner: Runner, ended: concurrent.futures.Future[None]) -> None:
         """The stdlib is done with a runner: it ran, or it never will."""
         successor = Runner(self)
         with self._lock:
@@ -286,7 +443,51 @@ class Runner:
 
     def __call__(self) -> None:
         """Run calls; on the worker thread."""
-        self._dispatch._run(self)
+        self._dispatch.run(self)
+
+    def ended(self, ended: concurrent.futures.Future[None]) -> None:
+        """The callback of the stdlib's future of this run."""
+        self._dispatch.runner_ended(self, ended)
+
+
+class _Need:
+    """The callback of a future that a call needs; lets go of the call once it was called.
+
+    A future keeps its callbacks. If they kept the calls, a long chain of calls would be freed each
+    within the one before.
+    """
+
+    __slots__ = ("_call", "_dispatch")
+
+    def __init__(self, dispatch: Dispatch, call: Call) -> None:
+        self._dispatch: Optional[Dispatch] = dispatch
+        self._call: Optional[Call] = call
+
+    def __call__(self, need: concurrent.futures.Future[Any]) -> None:
+        dispatch, call = self._dispatch, self._call
+        self._dispatch = self._call = None
+        if dispatch is not None and call is not None:
+            dispatch._need_is_done(call, need)
+
+
+def _failure(future: concurrent.futures.Future[Any]) -> Optional[BaseException]:
+    """What a finished future failed by; None also if it was cancelled."""
+    return None if future.cancelled() else future.exception()
+
+
+def _wait(future: concurrent.futures.Future[Any], deadline: Optional[float]) -> None:
+    """Block until *future* is done, whatever by, or the deadline has passed."""
+    timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
+    concurrent.futures.wait([future], timeout)
+
+
+def _dependency_failed(call: Call, error: BaseException) -> DependencyError:
+    cause = error
+    if isinstance(error, DependencyError) and error.__cause__ is not None:
+        cause = error.__cause__  # the first failure says more than a chain of consequences
+    failed = DependencyError(f"{call} was not done, since what it needs failed: {cause}")
+    failed.__cause__ = cause
+    return failed
 
 
 def _broken_pool(cause: BaseException) -> BrokenThreadPool:
@@ -296,7 +497,3 @@ def _broken_pool(cause: BaseException) -> BrokenThreadPool:
     )
     error.__cause__ = cause
     return error
-
-
-def _nothing() -> None:
-    """Stands in for the function of a call that will not run."""

@@ -6,7 +6,9 @@ executor refuses is refused as in the standard library: ``RuntimeError`` after a
 ``BrokenThreadPool`` after a failed initializer. The package adds::
 
     shotgun_api3.ShotgunError
-    └── PoolTimeout             (also a TimeoutError) no connection came free within the limit
+    ├── PoolTimeout             (also a TimeoutError) no connection came free within the limit
+    ├── DependencyError         a future among the arguments of a call failed
+    └── DeadlockError           (also a RuntimeError) calls wait for each other in a circle
 """
 
 from __future__ import annotations
@@ -15,13 +17,21 @@ from typing import TypeVar
 
 from shotgun_api3.shotgun import ShotgunError
 
-__all__ = ["PoolTimeout", "same_error"]
+__all__ = ["DeadlockError", "DependencyError", "PoolTimeout", "same_error"]
 
 E = TypeVar("E", bound=Exception)
 
 
 class PoolTimeout(ShotgunError, TimeoutError):  # noqa: N818 - named as psycopg's and the stdlib's
     """No connection of a bounded pool came free within the limit."""
+
+
+class DependencyError(ShotgunError):
+    """A call was not made, because a future among its arguments failed: ``__cause__`` says how."""
+
+
+class DeadlockError(ShotgunError, RuntimeError):
+    """Calls wait for each other in a circle, so none of them would ever end."""
 
 
 def same_error(error: E) -> E:

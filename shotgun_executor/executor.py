@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,15 @@ from shotgun_executor.arguments import check_count, check_seconds, prototype_of
 from shotgun_executor.connection import run_privately
 from shotgun_executor.dispatch import Dispatch
 from shotgun_executor.facade import TransparentShotgun
-from shotgun_executor.mirror import PRIVATE, FutureMethods, check_arguments, invoke
+from shotgun_executor.mirror import (
+    PRIVATE,
+    FutureMethods,
+    check_arguments,
+    invoke,
+    invoke_filled,
+    invoke_with_ids,
+)
+from shotgun_executor.options import ExecutorView
 from shotgun_executor.plain import copy_plain
 from shotgun_executor.pool import ConnectionPool, ThreadLeases
 from shotgun_executor.results import MapResults
@@ -126,7 +135,7 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
             RuntimeError: The executor was shut down.
             BrokenThreadPool: An initializer has failed.
         """
-        return self._dispatch.submit(fn, args, kwargs)
+        return self._submit(fn, args, kwargs)
 
     def call(
         self,
@@ -140,7 +149,7 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
         For several calls that belong together: they run one after the other on one connection.
         *sg* is theirs until *fn* returns; keep it no longer.
         """
-        return self._dispatch.submit(self._leases.run, (fn, *args), kwargs)
+        return self._submit_call(fn, args, kwargs)
 
     def map(
         self,
@@ -169,6 +178,20 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
         """
         return MapResults(self.submit, fn, iterables, timeout=timeout, buffersize=buffersize)
 
+    def options(self, *, priority: int = 0) -> ExecutorView:
+        """The same executor, with options for the calls that are made through it.
+
+        ``executor.options(priority=10).find(...)``
+
+        Args:
+            priority: Calls of a higher priority start before those of a lower one; 0 is that of
+                calls without options. So that none is starved, every eighth call to start while
+                several priorities wait is one of a lower priority.
+        """
+        if not isinstance(priority, int):
+            raise TypeError(f"priority must be an integer, not {priority!r}")
+        return ExecutorView(self, priority)
+
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Accept no more calls, and close each connection as soon as it is not needed.
 
@@ -180,7 +203,11 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
         if cancel_futures:
             self._dispatch.cancel_waiting()
         self._pool.drain()
-        super().shutdown(wait=wait, cancel_futures=cancel_futures)
+        # Calls that wait for futures of others will need a worker yet.
+        end = functools.partial(super().shutdown, wait=False, cancel_futures=cancel_futures)
+        self._dispatch.when_unblocked(end, wait=wait)
+        if wait:
+            super().shutdown(wait=True)
 
     # The synchronous side.
 
@@ -213,23 +240,66 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
         finally:
             del future  # its exception holds this frame
 
+    # How calls reach the dispatch, with whatever options.
+
+    def _submit(
+        self,
+        fn: Callable[..., T],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        *,
+        priority: int = 0,
+    ) -> Future[T]:
+        return self._dispatch.submit(fn, args, kwargs, priority=priority)
+
+    def _submit_call(
+        self,
+        fn: Callable[..., T],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        *,
+        priority: int = 0,
+    ) -> Future[T]:
+        label = str(getattr(fn, "__qualname__", fn))
+        return self._dispatch.submit(
+            self._leases.run, (fn, *args), kwargs, label=label, priority=priority
+        )
+
     def _submit_method(
-        self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+        self,
+        name: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        *,
+        priority: int = 0,
     ) -> Future[Any]:
         if not self._prototype.must_ask_factory:
             check_arguments(self._prototype.client_class, name, args, kwargs)
-        args, kwargs = copy_plain(args), copy_plain(kwargs)
+        needs: list[concurrent.futures.Future[Any]] = []
+        args, kwargs = copy_plain(args, needs), copy_plain(kwargs, needs)
+        invoked = (invoke_filled if needs else invoke_with_ids, name, args, kwargs)
         if name in PRIVATE:
-            return self._dispatch.submit(
-                run_privately, (self._prototype, invoke, name, args, kwargs), {}
+            submit = functools.partial(
+                self._dispatch.submit, run_privately, (self._prototype, *invoked), {}, label=name
             )
-        return self._dispatch.submit(self._leases.run, (invoke, name, args, kwargs), {})
+        else:
+            label = f"{name} {args[0]}" if args and isinstance(args[0], str) else name
+            submit = functools.partial(
+                self._dispatch.submit, self._leases.run, invoked, {}, label=label
+            )
+        return submit(needs=needs, priority=priority)
+
+    def _has_method(self, name: str) -> bool:
+        """Whether the clients have a public method of that name."""
+        return not name.startswith("_") and callable(
+            getattr(self._prototype.client_class, name, None)
+        )
 
     def __getattr__(self, name: str) -> Any:
         """Methods that a subclass of ``Shotgun`` adds return futures too."""
         if name.startswith("_"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        if callable(getattr(self._prototype.client_class, name, None)):
+        if self._has_method(name):
             return lambda *args, **kwargs: self._submit_method(name, args, kwargs)
         raise AttributeError(
             f"{type(self).__name__!r} object has no attribute {name!r}, nor has the "

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
-from typing import TYPE_CHECKING, Optional, TypeVar
+import time
+from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
 if TYPE_CHECKING:
-    from shotgun_executor.dispatch import Call
+    from collections.abc import Generator
+
+    from shotgun_executor.call import Call
 
 __all__ = ["Future"]
 
@@ -14,16 +18,36 @@ T = TypeVar("T")
 
 
 class Future(concurrent.futures.Future[T]):
-    """A ``concurrent.futures.Future`` that is told at once when it is cancelled.
+    """A ``concurrent.futures.Future`` that may be awaited, waited for on a worker, and passed on.
 
-    The standard library notifies those who wait for a future (``wait``, ``as_completed``) of its
-    cancellation only when a worker comes by, which after a shutdown is never.
+    * It may be an argument of a later call, which then waits for it without a worker.
+    * ``await`` gives its result; cancelling the task cancels what has not started.
+    * A worker that waits for a call which has not started runs it itself.
+    * Cancelling notifies at once. The standard library tells those who wait (``wait``,
+      ``as_completed``) only when a worker comes by, which after a shutdown is never.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        # The call that resolves this future, until a worker takes it. Guarded by its dispatch.
+        # The call that resolves this future, until it has.
         self._call: Optional[Call] = None
+
+    def result(self, timeout: Optional[float] = None) -> T:
+        """What the call returns; waits for it.
+
+        Args:
+            timeout: Seconds to wait; a call that the waiting worker runs itself is not cut off.
+
+        Raises:
+            TimeoutError: It is not there in time.
+            CancelledError: The call was cancelled.
+            DeadlockError: The call waits for the one that waits here.
+        """
+        return super().result(self._help(timeout))
+
+    def exception(self, timeout: Optional[float] = None) -> Optional[BaseException]:
+        """What the call raised, or None; waits as :meth:`result` does."""
+        return super().exception(self._help(timeout))
 
     def cancel(self) -> bool:
         """Cancel the call unless it runs or has run; as in the standard library.
@@ -39,5 +63,21 @@ class Future(concurrent.futures.Future[T]):
 
     def cancel_withdrawn(self) -> None:
         """Cancel and notify. Only for who withdrew the call: it may be done once."""
+        self._call = None
         super().cancel()
         self.set_running_or_notify_cancel()
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return asyncio.wrap_future(self).__await__()
+
+    def _help(self, timeout: Optional[float]) -> Optional[float]:
+        """Before a worker blocks here: do what it waits for, if nobody else does. What is left."""
+        call = self._call
+        if call is None or not call.dispatch.on_worker:
+            return timeout
+        if timeout is None:
+            call.dispatch.help(self, None)
+            return None
+        deadline = time.monotonic() + timeout
+        call.dispatch.help(self, deadline)
+        return max(0.0, deadline - time.monotonic())

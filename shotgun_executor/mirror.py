@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from shotgun_api3.shotgun import Shotgun
 
+from shotgun_executor.filling import as_id, filled
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -18,7 +20,16 @@ if TYPE_CHECKING:
 
     P = ParamSpec("P")
 
-__all__ = ["LOCAL", "PRIVATE", "FutureMethods", "check_arguments", "invoke", "public_methods"]
+__all__ = [
+    "LOCAL",
+    "PRIVATE",
+    "FutureMethods",
+    "check_arguments",
+    "invoke",
+    "invoke_filled",
+    "invoke_with_ids",
+    "public_methods",
+]
 
 R = TypeVar("R")
 
@@ -42,6 +53,9 @@ LOCAL = frozenset(
 PRIVATE = frozenset({"authenticate_human_user"})
 
 
+_ID_PARAMETERS = frozenset({"attachment_id", "entity_id", "note_id", "page_id"})
+
+
 def public_methods(cls: type = Shotgun) -> dict[str, Callable[..., Any]]:
     """The public methods that *cls* has, by name."""
     return {
@@ -54,6 +68,41 @@ def public_methods(cls: type = Shotgun) -> dict[str, Callable[..., Any]]:
 def invoke(client: Any, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """Call the method *name* of *client*."""
     return getattr(client, name)(*args, **kwargs)
+
+
+def invoke_filled(client: Any, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Call the method *name* with the results of the futures in its arguments, which are done."""
+    args = [filled(value) for value in args]
+    kwargs = {key: filled(value) for key, value in kwargs.items()}
+    return invoke_with_ids(client, name, args, kwargs)
+
+
+def invoke_with_ids(client: Any, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Call the method *name*; an entity stands for its id where an id is asked for."""
+    cls: Any = type(client)
+    parameters = _ids(cls, name)
+    if parameters:
+        args, kwargs = list(args), dict(kwargs)
+        _put_ids(parameters, args, kwargs)
+    return getattr(client, name)(*args, **kwargs)
+
+
+def _put_ids(
+    parameters: Sequence[tuple[int, str]], args: list[Any], kwargs: dict[str, Any]
+) -> None:
+    for place, parameter in parameters:
+        if place < len(args):
+            args[place] = as_id(args[place])
+        elif parameter in kwargs:
+            kwargs[parameter] = as_id(kwargs[parameter])
+
+
+@functools.cache
+def _ids(cls: type, name: str) -> tuple[tuple[int, str], ...]:
+    """The places and names of the parameters that take the id of an entity."""
+    signature = _signature(cls, name)
+    parameters = [] if signature is None else list(signature.parameters)[1:]
+    return tuple((place, name) for place, name in enumerate(parameters) if name in _ID_PARAMETERS)
 
 
 def check_arguments(cls: type, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
@@ -103,6 +152,11 @@ class FutureMethods:
     missing or unknown argument raises ``TypeError`` here; everything else that is wrong with a
     call is raised by its future, with the class that ``shotgun_api3`` raises. The arguments are
     copied, so they may be changed as soon as the method returns.
+
+    Any argument, at any depth, may be a future; the call waits for it, without a worker. Its result
+    takes its place: an entity as the id that ``entity_id`` asks for, and within filters and data
+    as a link. If the future fails, the call fails with :class:`DependencyError` and is not sent; if
+    it is cancelled, so is the call.
     """
 
     def _submit_method(

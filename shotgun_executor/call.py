@@ -1,0 +1,104 @@
+"""A call: a function with its arguments, and the future that takes its outcome."""
+
+from __future__ import annotations
+
+import contextvars
+import enum
+from typing import TYPE_CHECKING, Any, Callable, Optional
+
+from shotgun_executor.future import Future
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from shotgun_executor.dispatch import Dispatch
+
+__all__ = ["Call", "State"]
+
+
+class State(enum.Enum):
+    """Where a call is. It leaves each state once, by a decision under the lock of its dispatch."""
+
+    BLOCKED = "waits for futures among its arguments"
+    READY = "waits for a worker"
+    TAKEN = "runs, or is resolved, or is being resolved by whoever took it"
+
+
+class Call:
+    """What a worker is to do.
+
+    ``state``, ``needs``, ``thread`` and ``waits_for`` are guarded by the dispatch.
+    """
+
+    __slots__ = (
+        "args",
+        "context",
+        "dispatch",
+        "function",
+        "future",
+        "kwargs",
+        "label",
+        "needs",
+        "priority",
+        "state",
+        "thread",
+        "waits_for",
+    )
+
+    def __init__(
+        self,
+        dispatch: Dispatch,
+        function: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        *,
+        label: Optional[str] = None,
+        priority: int = 0,
+    ) -> None:
+        self.dispatch = dispatch
+        self.function = function
+        self.args = args
+        self.kwargs = kwargs
+        self.label = label
+        self.priority = priority
+        self.context = contextvars.copy_context()  # of who submits: the call sees its variables
+        self.state = State.READY
+        self.needs: Sequence[Any] = ()  # the futures among the arguments that are not done
+        self.thread: Optional[int] = None  # the worker that runs it
+        self.waits_for: Optional[Call] = None  # the call that this running one waits for
+        self.future: Future[Any] = Future()
+        self.future._call = self
+
+    def __str__(self) -> str:
+        return self.label or str(getattr(self.function, "__qualname__", self.function))
+
+    def run(self) -> None:
+        """Resolve the future by what the function returns or raises."""
+        future = self.future
+        if not future.set_running_or_notify_cancel():
+            future._call = None
+            return
+        try:
+            result = self.context.run(self.function, *self.args, **self.kwargs)
+        except BaseException as error:
+            future._call = None
+            future.set_exception(error)
+            # the error holds this frame, and this frame would hold the error
+            del self, future
+        else:
+            future._call = None
+            future.set_result(result)
+
+    def fail(self, error: BaseException) -> None:
+        """Resolve the future by *error*; only for who took the call."""
+        self.future._call = None
+        if self.future.set_running_or_notify_cancel():
+            self.future.set_exception(error)
+
+    def drop(self) -> None:
+        """Let go of what is no longer needed: it will not run."""
+        self.function, self.args, self.kwargs, self.needs = _nothing, (), {}, ()
+
+
+def _nothing() -> None:
+    """Stands in for the function of a call that will not run."""

@@ -1,0 +1,64 @@
+"""Futures among the arguments of a call, replaced by what they resolved to."""
+
+from __future__ import annotations
+
+import concurrent.futures
+from typing import Any
+
+__all__ = ["as_id", "filled", "link"]
+
+# What shotgun_api3 keeps of an entity that stands for a link (its payload optimization).
+_KEYS_OF_A_LINK = (
+    "type",
+    "id",
+    "url",
+    "name",
+    "content_type",
+    "local_path",
+    "storage",
+    "relative_path",
+)
+
+
+def filled(value: Any) -> Any:
+    """*value* with the results of the futures in it, all of which are done.
+
+    An entity that a future resolved to is cut to a link within filters and data. It is its id
+    where an ``entity_id`` is asked for, and whole where it is an argument of its own.
+    """
+    if isinstance(value, concurrent.futures.Future):
+        return value.result()
+    return _filled_within(value)
+
+
+def _filled_within(value: Any) -> Any:
+    if isinstance(value, concurrent.futures.Future):
+        return _links(value.result())
+    if isinstance(value, dict):
+        return {
+            key: as_id(_filled_within(item)) if key == "entity_id" else _filled_within(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return type(value)([_filled_within(item) for item in value])
+    return value
+
+
+def _links(value: Any) -> Any:
+    if isinstance(value, list):
+        return [link(item) for item in value]
+    return link(value)
+
+
+def link(value: Any) -> Any:
+    """An entity as a link to it; anything else as it is."""
+    if isinstance(value, dict) and "type" in value and "id" in value:
+        return {key: value[key] for key in _KEYS_OF_A_LINK if key in value}
+    return value
+
+
+def as_id(value: Any) -> Any:
+    """The id of an entity; anything else as it is."""
+    if isinstance(value, dict) and "type" in value and "id" in value:
+        return value["id"]
+    return value

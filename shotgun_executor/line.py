@@ -1,0 +1,78 @@
+"""The calls that wait for a worker, in the order in which they are to start."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Optional
+
+from shotgun_executor.call import State
+
+if TYPE_CHECKING:
+    from shotgun_executor.call import Call
+
+__all__ = ["TURNS", "Line"]
+
+TURNS = 8
+"""While calls of several priorities wait, every so many-th to start is of a lower one."""
+
+
+class Line:
+    """Calls by priority, and within one priority first come, first served.
+
+    Calls of the highest priority start first. So that the others are never starved, every
+    eighth call to start is the first in line of a lower priority: the lower ones take turns.
+
+    A call that was withdrawn, or taken by a worker that waited for it, stays in line and is passed
+    over. Not thread-safe: the lock of the dispatch guards it.
+    """
+
+    def __init__(self) -> None:
+        self._by_priority: dict[int, deque[Call]] = {}
+        self._order: list[int] = []  # the priorities in use, the highest first
+        self._started = 0  # how many of the highest priority have started since a lower one did
+        self._turn = 0  # whose turn it is among the lower ones
+
+    def __len__(self) -> int:
+        return sum(map(len, self._by_priority.values()))
+
+    def __bool__(self) -> bool:
+        return bool(self._order)
+
+    def append(self, call: Call) -> None:
+        """Put *call* behind those of its priority."""
+        calls = self._by_priority.get(call.priority)
+        if calls is None:
+            calls = self._by_priority[call.priority] = deque()
+            self._order.append(call.priority)
+            self._order.sort(reverse=True)
+        calls.append(call)
+
+    def take(self) -> Optional[Call]:
+        """The call to start next, taken out; None if none waits."""
+        while self._order:
+            priority = self._next_priority()
+            calls = self._by_priority[priority]
+            call = calls.popleft()
+            if not calls:
+                del self._by_priority[priority]
+                self._order.remove(priority)
+            if call.state is State.READY:
+                return call
+        return None
+
+    def take_all(self) -> list[Call]:
+        """Every call in line, taken out."""
+        calls = [call for priority in self._order for call in self._by_priority[priority]]
+        self._by_priority.clear()
+        self._order.clear()
+        return [call for call in calls if call.state is State.READY]
+
+    def _next_priority(self) -> int:
+        if len(self._order) == 1:
+            return self._order[0]
+        self._started += 1
+        if self._started < TURNS:
+            return self._order[0]
+        self._started = 0
+        self._turn += 1
+        return self._order[1 + self._turn % (len(self._order) - 1)]

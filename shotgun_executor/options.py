@@ -1,0 +1,71 @@
+"""An executor with other options: the same methods, the same workers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
+
+from shotgun_executor.mirror import FutureMethods
+from shotgun_executor.results import MapResults
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from shotgun_api3.shotgun import Shotgun
+    from typing_extensions import Concatenate, ParamSpec
+
+    from shotgun_executor.executor import ShotgunExecutor
+    from shotgun_executor.future import Future
+
+    P = ParamSpec("P")
+
+__all__ = ["ExecutorView"]
+
+T = TypeVar("T")
+
+
+class ExecutorView(FutureMethods):
+    """What ``executor.options(...)`` returns: its calls have these options.
+
+    It has the methods of the executor that submit calls: those of ``Shotgun``, :meth:`submit`,
+    :meth:`call` and :meth:`map`. It may be kept, and shared by threads.
+    """
+
+    def __init__(self, executor: ShotgunExecutor, priority: int) -> None:
+        self._executor = executor
+        self._priority = priority
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """As ``executor.submit``."""
+        return self._executor._submit(fn, args, kwargs, priority=self._priority)
+
+    def call(
+        self,
+        fn: Callable[Concatenate[Shotgun, P], T],
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Future[T]:
+        """As ``executor.call``."""
+        return self._executor._submit_call(fn, args, kwargs, priority=self._priority)
+
+    def map(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: Optional[float] = None,
+        chunksize: int = 1,
+        buffersize: Optional[int] = None,
+    ) -> MapResults[T]:
+        """As ``executor.map``."""
+        return MapResults(self.submit, fn, iterables, timeout=timeout, buffersize=buffersize)
+
+    def _submit_method(
+        self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Future[Any]:
+        return self._executor._submit_method(name, args, kwargs, priority=self._priority)
+
+    def __getattr__(self, name: str) -> Any:
+        """Methods that a subclass of ``Shotgun`` adds."""
+        if not self._executor._has_method(name):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return lambda *args, **kwargs: self._submit_method(name, args, kwargs)

@@ -35,8 +35,6 @@ def _group(name: str) -> tuple[str, ...]:
 
 def _runs(python: str) -> bool:
     """Whether this Python is here and runs: the pyenv shim of an inactive version does not."""
-    if python == OWN:
-        return True
     command = ["py", f"-{python}"] if os.name == "nt" else [f"python{python}"]
     try:
         tried = subprocess.run([*command, "-c", ""], capture_output=True, timeout=60, check=False)
@@ -50,10 +48,15 @@ def _lowest(requirements: list[str]) -> list[str]:
     return [requirement.replace(">=", "==") for requirement in requirements]
 
 
+if not _runs(OWN):
+    # Some versions of nox look on the PATH for the very Python that they run on.
+    folder = Path(sys.executable).resolve().parent
+    os.environ["PATH"] = os.pathsep.join([str(folder), os.environ["PATH"]])
+
 SUPPORTED = nox.project.python_versions(PYPROJECT)
 # A Python newer than the classifiers is tried as well, if it is the one that runs nox.
 PYTHONS = SUPPORTED if OWN in SUPPORTED else [*SUPPORTED, OWN]
-FOUND = [python for python in PYTHONS if _runs(python)]
+FOUND = [python for python in PYTHONS if python == OWN or _runs(python)]
 
 nox.options.sessions = [
     *(f"tests-{python}" for python in FOUND),

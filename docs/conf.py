@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from shotgun_executor import __version__
-
-if TYPE_CHECKING:
-    from sphinx.application import Sphinx
 
 project = "shotgun_executor"
 author = "the authors of shotgun_executor"
@@ -47,25 +42,5 @@ _ELSEWHERE = (
     r"Unpack|Concatenate",  # of typing, which the Sphinx of Python 3.9 does not know
     r"ShotgunArguments",  # exists for type checkers only; spelled out under **arguments
     r"T|R|P|P\.args|P\.kwargs|.*\.T",  # type variables
-    r".* .*",  # napoleon takes "a sentence: with a colon" for a type
 )
 nitpick_ignore_regex = [(r"py:.*", names) for names in _ELSEWHERE]
-
-
-def setup(app: Sphinx) -> None:
-    """Called by Sphinx."""
-    app.connect("autodoc-process-docstring", _code_blocks, priority=400)  # before napoleon
-
-
-def _code_blocks(
-    app: Sphinx, what: str, name: str, member: Any, options: Any, lines: list[str]
-) -> None:
-    """Docstrings fence their code as Markdown does; autodoc reads reStructuredText."""
-    inside = False
-    for number, line in enumerate(lines):
-        if line.strip() == "```":
-            inside = not inside
-            lines[number] = ".. code-block:: python\n" if inside else ""
-        elif inside:
-            lines[number] = "   " + line
-    lines[:] = "\n".join(lines).split("\n")

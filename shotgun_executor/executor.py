@@ -49,12 +49,12 @@ _numbers = itertools.count()
 class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
     """A ``ThreadPoolExecutor`` whose workers each have a connection to a site.
 
-    ```
-    with ShotgunExecutor("https://my-site", script_name="tool", api_key="...") as executor:
-        shots = executor.find("Shot", [["project", "is", project]], ["code"])     # a future
-        assets = executor.find("Asset", [["project", "is", project]], ["code"])   # in parallel
-        print(len(shots.result()), len(assets.result()))
-    ```
+    ::
+
+        with ShotgunExecutor("https://my-site", script_name="tool", api_key="...") as executor:
+            shots = executor.find("Shot", [["project", "is", project]], ["code"])     # a future
+            assets = executor.find("Asset", [["project", "is", project]], ["code"])   # in parallel
+            print(len(shots.result()), len(assets.result()))
 
     Each remote method of ``Shotgun`` returns a future at once. ``submit``, ``map``, ``shutdown``
     and ``with`` are those of the standard library. :attr:`shotgun` is a ``Shotgun`` for code that

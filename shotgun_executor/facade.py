@@ -127,14 +127,14 @@ _run_methods_on_connections()
 class ShotgunPool(TransparentShotgun):
     """A ``Shotgun`` for threads that come and go: each call leases a connection.
 
-    ```
-    sg = ShotgunPool("https://my-site", script_name="tool", api_key="...")
-    sg.find("Shot", [], ["code"])              # from any thread, at once
+    ::
 
-    with sg.lease() as connection:             # several calls on one connection
-        shot = connection.find_one("Shot", [["code", "is", "sh010"]])
-        connection.update("Shot", shot["id"], {"description": "..."})
-    ```
+        sg = ShotgunPool("https://my-site", script_name="tool", api_key="...")
+        sg.find("Shot", [], ["code"])              # from any thread, at once
+
+        with sg.lease() as connection:             # several calls on one connection
+            shot = connection.find_one("Shot", [["code", "is", "sh010"]])
+            connection.update("Shot", shot["id"], {"description": "..."})
 
     Args:
         base_url: The URL of the site, or an existing ``Shotgun`` (of any subclass), whose settings

@@ -53,7 +53,7 @@ class Future(concurrent.futures.Future[T]):
         """Cancel the call unless it runs or has run; as in the standard library.
 
         Returns:
-            True if the future is cancelled now: the call will never run.
+            True if the future is cancelled now, so that the call will never run.
         """
         call = self._call
         if call is not None and call.dispatch.withdraw(call):

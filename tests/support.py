@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 from pathlib import Path
 from typing import Any, Callable, Optional
@@ -90,7 +89,6 @@ def _is_socket(link: Path) -> bool:
 
 def settled(before: set[threading.Thread]) -> set[threading.Thread]:
     """The threads that were started since *before* and are still there, after a grace."""
-    gc.collect()
     new = {thread for thread in threading.enumerate() if thread not in before}
     for thread in new:
         thread.join(2.0)

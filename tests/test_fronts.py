@@ -423,8 +423,11 @@ def test_front_authenticate_human_user_never_lends_its_identity(front, sandbox):
     creating = [in_thread(create) for _ in range(3)]
     assert {person["login"] for person in checking()} == {sandbox.login}
     assert {maker for join in creating for maker in join()} == {"ApiUser"}
-    with pytest.raises(shotgun_api3.AuthenticationFault):
-        front.sg.authenticate_human_user(sandbox.login, "wrong")
+    try:
+        nobody = front.sg.authenticate_human_user(sandbox.login, "wrong")
+    except shotgun_api3.AuthenticationFault:
+        nobody = None  # shotgun_api3 before 3.10 swallows the fault
+    assert nobody is None
     assert front.sg.config.user_login is None
 
 

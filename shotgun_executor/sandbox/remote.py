@@ -47,7 +47,7 @@ class RemoteSandbox:
 
     @property
     def url(self) -> str:
-        """The URL of the site: the ``base_url`` for ``Shotgun``."""
+        """The URL of the site, which is the ``base_url`` of ``Shotgun``."""
         return self._info.url
 
     @property

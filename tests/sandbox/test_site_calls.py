@@ -97,8 +97,11 @@ def test_authenticate_human_user_knows_the_password(site: Site, sg: DirectShotgu
     """The client's password check finds the person, and nobody with a wrong password."""
     found = sg.authenticate_human_user(site.login, site.password)
     assert found == {"type": "HumanUser", "id": 1, "login": site.login}
-    with pytest.raises(shotgun_api3.AuthenticationFault):
-        sg.authenticate_human_user(site.login, "wrong")
+    try:
+        nobody = sg.authenticate_human_user(site.login, "wrong")
+    except shotgun_api3.AuthenticationFault:
+        nobody = None  # shotgun_api3 before 3.10 swallows the fault
+    assert nobody is None
 
 
 def test_disabled_person_is_shut_out_at_once(site: Site, sg: DirectShotgun) -> None:

@@ -37,7 +37,7 @@ doctest_test_doctest_blocks = ""
 # The inventories of other projects would have to be fetched from the network, so names that are
 # documented elsewhere have no target here.
 _ELSEWHERE = (
-    r"concurrent\.futures\..*|BrokenThreadPool|os\.PathLike|datetime\.datetime",
+    r"concurrent\.futures\..*|BrokenThreadPool|CancelledError|os\.PathLike|datetime\.datetime",
     r"shotgun_api3\..*|Shotgun|BaseEntity|OrderItem|GroupingItem|(Client|Server)Capabilities",
     r"Unpack|Concatenate",  # of typing, which the Sphinx of Python 3.9 does not know
     r"ShotgunArguments",  # exists for type checkers only; spelled out under **arguments

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         auth_token: Optional[str]
 
 
-__all__ = ["check_count", "check_seconds", "prototype_of"]
+__all__ = ["check_count", "check_integer", "check_seconds", "prototype_of"]
 
 _CREDENTIALS = ("script_name", "api_key", "login", "password", "session_token")
 
@@ -134,10 +134,15 @@ def check_count(owner: str, name: str, value: object) -> None:
     """Refuse what is no count of at least 1; None is the caller's default."""
     if value is None:
         return
+    if check_integer(owner, name, value) < 1:
+        raise ValueError(f"{owner}: {name} must be at least 1, got {value}")
+
+
+def check_integer(owner: str, name: str, value: object) -> int:
+    """Refuse what is no integer."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{owner}: {name} must be an integer, not {value!r}")
-    if value < 1:
-        raise ValueError(f"{owner}: {name} must be at least 1, got {value}")
+    return value
 
 
 def check_seconds(owner: str, name: str, value: object) -> None:

@@ -8,7 +8,7 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union, cast
 
-from shotgun_executor.arguments import check_count, check_seconds, prototype_of
+from shotgun_executor.arguments import check_count, check_integer, check_seconds, prototype_of
 from shotgun_executor.connection import run_privately
 from shotgun_executor.dispatch import Dispatch
 from shotgun_executor.facade import TransparentShotgun
@@ -188,8 +188,7 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
                 calls without options. So that none is starved, every eighth call to start while
                 several priorities wait is one of a lower priority.
         """
-        if not isinstance(priority, int):
-            raise TypeError(f"priority must be an integer, not {priority!r}")
+        check_integer("options", "priority", priority)
         return ExecutorView(self, priority)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

@@ -155,7 +155,7 @@ class FutureMethods:
 
     Any argument, at any depth, may be a future; the call waits for it, without a worker. Its result
     takes its place: an entity as the id that ``entity_id`` asks for, and within filters and data
-    as a link. If the future fails, the call fails with :class:`DependencyError` and is not sent; if
+    as a link. If the future fails, the call fails with ``DependencyError`` and is not sent; if
     it is cancelled, so is the call.
     """
 

@@ -61,6 +61,7 @@ def test_readme_examples_run(sandbox: Sandbox, capsys: pytest.CaptureFixture[str
     exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
     assert capsys.readouterr().out.splitlines() == [
         "1 shots, 0 assets",
+        "sh030_v001",
         "['sh010_v001', 'sh020_v001', 'sh030_v001']",
         f"{{'type': 'Version', 'id': {_first_version(sandbox)}, 'description': 'Approved.'}}",
         "3",

@@ -256,9 +256,13 @@ def test_shutdown_waits_for_calls_that_wait_for_futures():
     need: concurrent.futures.Future = concurrent.futures.Future()
     waiting = executor._dispatch.submit(len, ("abc",), {}, needs=[need])
     shutting = in_thread(executor.shutdown)
-    with pytest.raises(RuntimeError, match="after shutdown"):
+
+    def submit_until_refused():
         while True:
             executor.submit(len, "").result(LONG)
+
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        submit_until_refused()
     need.set_result(None)
     shutting()
     assert waiting.result(0) == 3

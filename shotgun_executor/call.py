@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextvars
 import enum
 from typing import TYPE_CHECKING, Any, Callable, Optional
@@ -27,7 +28,7 @@ class State(enum.Enum):
 class Call:
     """What a worker is to do.
 
-    ``state``, ``needs``, ``thread`` and ``waits_for`` are guarded by the dispatch.
+    ``state``, ``taker``, ``needs``, ``thread`` and ``waits_for`` are guarded by the dispatch.
     """
 
     __slots__ = (
@@ -39,8 +40,10 @@ class Call:
         "kwargs",
         "label",
         "needs",
+        "notified",
         "priority",
         "state",
+        "taker",
         "thread",
         "waits_for",
     )
@@ -64,6 +67,8 @@ class Call:
         self.context = contextvars.copy_context()  # of who submits: the call sees its variables
         self.state = State.READY
         self.needs: Sequence[Any] = ()  # the futures among the arguments that are not done
+        self.taker: Optional[int] = None  # the thread that took it
+        self.notified = False  # who waits for the future was told that it is cancelled
         self.thread: Optional[int] = None  # the worker that runs it
         self.waits_for: Optional[Call] = None  # the call that this running one waits for
         self.future: Future[Any] = Future()
@@ -94,6 +99,18 @@ class Call:
         self.future._call = None
         if self.future.set_running_or_notify_cancel():
             self.future.set_exception(error)
+
+    def cancel(self) -> None:
+        """Cancel the future, and notify who waits for it; only for who took the call."""
+        concurrent.futures.Future.cancel(self.future)
+        self.notify_cancelled()
+
+    def notify_cancelled(self) -> None:
+        """Tell who waits for the cancelled future; only for who took the call."""
+        self.future._call = None
+        if not self.notified:
+            self.future.set_running_or_notify_cancel()
+            self.notified = True
 
     def drop(self) -> None:
         """Let go of what is no longer needed: it will not run."""

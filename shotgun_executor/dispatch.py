@@ -156,15 +156,14 @@ class Dispatch:
 
     def cancel_waiting(self) -> None:
         """Cancel each call that no worker has taken, and notify those who wait for it."""
-        for call in self._take_all():
-            call.future.cancel_withdrawn()
-        self._end_if_unblocked()
+        for call in self._all_waiting():
+            call.future.cancel()
 
     def fail_waiting(self, error: BaseException) -> None:
         """Fail each call that no worker has taken."""
-        for call in self._take_all():
-            call.fail(error)
-        self._end_if_unblocked()
+        for call in self._all_waiting():
+            if self.withdraw(call):
+                call.fail(error)
 
     def initialize(self, initializer: Callable[..., Any], *initargs: Any) -> None:
         """Run the user's initializer on a new worker; if it fails, so does all that waits."""
@@ -213,7 +212,7 @@ class Dispatch:
         if call.state is State.TAKEN:
             return False
         self._blocked.discard(call)
-        call.state = State.TAKEN
+        call.state, call.taker = State.TAKEN, threading.get_ident()
         return True
 
     def _admit(self, runner: Runner) -> bool:
@@ -230,16 +229,12 @@ class Dispatch:
             if call is None:
                 self._runners.discard(runner)
             else:
-                call.state = State.TAKEN
+                self._take(call)
         return call
 
-    def _take_all(self) -> list[Call]:
+    def _all_waiting(self) -> list[Call]:
         with self._lock:
-            taken = [*self._line.take_all(), *self._blocked]
-            self._blocked.clear()
-            for call in taken:
-                call.state = State.TAKEN
-        return taken
+            return [*self._line, *self._blocked]
 
     # Futures among the arguments.
 
@@ -293,7 +288,7 @@ class Dispatch:
             while cascade:
                 call, error = cascade.popleft()
                 if error is None:
-                    call.future.cancel_withdrawn()
+                    call.cancel()
                 else:
                     call.fail(error)
         finally:

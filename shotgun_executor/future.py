@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
+import threading
 import time
 from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
@@ -55,17 +57,19 @@ class Future(concurrent.futures.Future[T]):
         Returns:
             True if the future is cancelled now, so that the call will never run.
         """
+        if not super().cancel():
+            return False
         call = self._call
-        if call is not None and call.dispatch.withdraw(call):
-            self.cancel_withdrawn()
-            return True
-        return super().cancel()
-
-    def cancel_withdrawn(self) -> None:
-        """Cancel and notify. Only for who withdrew the call: it may be done once."""
-        self._call = None
-        super().cancel()
-        self.set_running_or_notify_cancel()
+        if call is not None:
+            try:
+                if call.dispatch.withdraw(call):
+                    call.notify_cancelled()
+            except BaseException:  # Ctrl-C: nobody else would notify what we have withdrawn
+                if call.taker == threading.get_ident():
+                    with contextlib.suppress(RuntimeError):  # it was notified just before
+                        call.notify_cancelled()
+                raise
+        return True
 
     def __await__(self) -> Generator[Any, None, T]:
         return asyncio.wrap_future(self).__await__()

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Optional
 from shotgun_executor.call import State
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from shotgun_executor.call import Call
 
 __all__ = ["TURNS", "Line"]
@@ -36,36 +38,35 @@ class Line:
         return sum(map(len, self._by_priority.values()))
 
     def __bool__(self) -> bool:
-        return bool(self._order)
+        return any(self._by_priority.values())
 
     def append(self, call: Call) -> None:
         """Put *call* behind those of its priority."""
-        calls = self._by_priority.get(call.priority)
-        if calls is None:
-            calls = self._by_priority[call.priority] = deque()
-            self._order.append(call.priority)
-            self._order.sort(reverse=True)
-        calls.append(call)
+        # Each step leaves the line whole, as Ctrl-C may come between any two of them.
+        if call.priority not in self._order:
+            self._order = sorted([*self._order, call.priority], reverse=True)
+        self._by_priority.setdefault(call.priority, deque()).append(call)
 
     def take(self) -> Optional[Call]:
         """The call to start next, taken out; None if none waits."""
         while self._order:
             priority = self._next_priority()
-            calls = self._by_priority[priority]
-            call = calls.popleft()
+            calls = self._by_priority.get(priority)
             if not calls:
-                del self._by_priority[priority]
-                self._order.remove(priority)
+                self._by_priority.pop(priority, None)
+                self._order = [other for other in self._order if other != priority]
+                continue
+            call = calls.popleft()
             if call.state is State.READY:
                 return call
         return None
 
-    def take_all(self) -> list[Call]:
-        """Every call in line, taken out."""
-        calls = [call for priority in self._order for call in self._by_priority[priority]]
-        self._by_priority.clear()
-        self._order.clear()
-        return [call for call in calls if call.state is State.READY]
+    def __iter__(self) -> Iterator[Call]:
+        """The calls in line, those of the highest priority first."""
+        for priority in self._order:
+            for call in self._by_priority.get(priority, ()):
+                if call.state is State.READY:
+                    yield call
 
     def _next_priority(self) -> int:
         if len(self._order) == 1:

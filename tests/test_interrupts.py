@@ -1,0 +1,142 @@
+"""Ctrl-C at any point: an interrupt is raised at each line of our code in turn."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import gc
+import linecache
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from shotgun_api3 import Shotgun
+
+import shotgun_executor
+from shotgun_executor import ShotgunExecutor
+from shotgun_executor.connection import Prototype
+from shotgun_executor.pool import ConnectionPool
+from tests.support import KEYS, LONG, NOWHERE, Gate, in_thread
+
+OURS = str(Path(shotgun_executor.__file__).parent)
+
+
+class Interrupt(KeyboardInterrupt):
+    """What is raised where a Ctrl-C would be."""
+
+
+def interrupted_at(step, operation):
+    """Run *operation* with an interrupt at its line number *step*; whether there was such a line.
+
+    The exits of `with` are passed over: Python handles no signal between the block and its exit.
+    """
+    lines = 0
+
+    def trace(frame, event, arg):
+        nonlocal lines
+        if not frame.f_code.co_filename.startswith(OURS):
+            return None
+        if event == "line":
+            line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+            if not line.strip().startswith("with "):
+                lines += 1
+                if lines == step:
+                    raise Interrupt
+        return trace
+
+    sys.settrace(trace)
+    try:
+        operation()
+    except Interrupt:
+        return True
+    finally:
+        sys.settrace(None)
+    return False
+
+
+def still_works(executor):
+    """All of the two workers of *executor* are there, and it ends."""
+    barrier = threading.Barrier(3)
+    futures = [executor.submit(barrier.wait, LONG) for _ in range(2)]
+    barrier.wait(LONG)
+    assert not concurrent.futures.wait(futures, LONG).not_done
+    in_thread(executor.shutdown)()
+
+
+@pytest.fixture(autouse=True)
+def no_coverage_of_ours(request):
+    """Another tracer (a debugger, coverage) would be lost by these tests."""
+    if sys.gettrace() is not None:
+        pytest.skip("somebody else traces")
+
+
+def each_step(operation):
+    """Interrupt *operation* at line after line until it gets through."""
+    step = 0
+    interrupted = True
+    while interrupted:
+        step += 1
+        interrupted = operation(step)
+    assert step > 10, "hardly anything was interrupted"
+
+
+def test_submit_interrupted_anywhere_leaves_a_whole_executor():
+    """Whatever line of submit is interrupted, no worker and no other call is lost."""
+
+    def attempt(step):
+        executor = ShotgunExecutor(NOWHERE, **KEYS, max_workers=2)
+        interrupted = interrupted_at(step, lambda: executor.submit(len, "abc"))
+        still_works(executor)
+        return interrupted
+
+    each_step(attempt)
+
+
+def test_submit_with_futures_interrupted_anywhere_leaves_a_whole_executor():
+    """The same for a call that waits for a future."""
+
+    def attempt(step):
+        executor = ShotgunExecutor(NOWHERE, **KEYS, max_workers=2)
+        need: concurrent.futures.Future = concurrent.futures.Future()
+        submit = executor._dispatch.submit
+        interrupted = interrupted_at(step, lambda: submit(len, ("abc",), {}, needs=[need]))
+        need.set_result(None)
+        still_works(executor)
+        return interrupted
+
+    each_step(attempt)
+
+
+def test_cancel_interrupted_anywhere_resolves_the_future():
+    """A future whose cancel() was interrupted is cancelled or run, and whoever waits is told."""
+
+    def attempt(step):
+        executor = ShotgunExecutor(NOWHERE, **KEYS, max_workers=1)
+        gate = Gate()
+        executor.submit(gate)
+        future = executor.submit(len, "abc")
+        interrupted = interrupted_at(step, future.cancel)
+        gate.open()
+        assert concurrent.futures.wait([future], LONG).done
+        in_thread(executor.shutdown)()
+        return interrupted
+
+    each_step(attempt)
+
+
+@pytest.mark.parametrize("idle", [0, 1])
+def test_lease_interrupted_anywhere_leaves_its_place(idle):
+    """Whatever line of lease and release is interrupted, the pool has all its places."""
+
+    def attempt(step):
+        prototype = Prototype(Shotgun(NOWHERE, connect=False, **KEYS))
+        pool = ConnectionPool(prototype, max_size=1, timeout=LONG)
+        if idle:
+            pool.lease().release()
+        interrupted = interrupted_at(step, lambda: pool.lease().release())
+        gc.collect()  # the traceback of the interrupt held the lease
+        assert pool.leased == 0
+        pool.lease(timeout=0).release()
+        return interrupted
+
+    each_step(attempt)

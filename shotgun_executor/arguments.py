@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from shotgun_api3.shotgun import Shotgun
 
-from shotgun_executor.connection import Prototype
+from shotgun_executor.prototype import Prototype
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

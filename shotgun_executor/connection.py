@@ -2,6 +2,10 @@
 
 With ``decode.py`` the only place that knows private names of ``shotgun_api3``. What it leans on:
 
+* ``Shotgun._call_rpc``: every call of the JSON API passes through it; ``MAX_ATTEMPTS`` and
+  ``config.max_rpc_attempts`` say how often it sends a request;
+* ``Shotgun._get_connection`` and ``_build_opener``: where the HTTP client and the opener for files
+  are made;
 * ``Shotgun._http_request``: every request of the JSON API passes through it, and its return means
   that a whole answer was read;
 * ``Shotgun._server_caps``: what the site answered to ``info``;
@@ -17,200 +21,32 @@ import threading
 import time
 import types
 import weakref
-from typing import Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from shotgun_api3.shotgun import ServerCapabilities, Shotgun
 
-from shotgun_executor.once import Once
+from shotgun_executor import transport
 from shotgun_executor.plain import copy_plain
 from shotgun_executor.settings import (
     OWN_ATTRIBUTES,
-    Settings,
-    carry_over,
     copy_setting,
-    read_settings,
 )
 
-__all__ = ["Connection", "Prototype", "run_privately"]
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
-# What tells a client, or a stand-in such as Mockgun, from something else that a factory returned.
-_METHODS_OF_ANY_CLIENT = ("find", "find_one", "create", "update", "delete", "batch")
+    from shotgun_executor.prototype import Prototype
 
-
-class Prototype:
-    """What the connections of one pool are made like, and what they all know of their site.
-
-    It holds a *template*: a client that carries the settings and never connects. Each connection
-    is a client of its own with a copy of them. A setting that is changed on the template
-    (``template.config.timeout_secs = 10``) reaches each connection before its next call.
-
-    Guarantees:
-
-    * Connections share no config, list or dict, neither with each other nor with the client that
-      the prototype was made from.
-    * The site is asked for ``info`` once, by the first call that needs it. A one-time
-      two-factor code is used once.
-    """
-
-    def __init__(
-        self, shotgun: Optional[Shotgun] = None, *, factory: Optional[Callable[[], Any]] = None
-    ) -> None:
-        self._factory = factory
-        self._template: Once[Any] = Once()
-        self._signed_in: Once[None] = Once()
-        # What each site (by its host: a config can be pointed elsewhere) answered to `info`.
-        self._capabilities: dict[str, Once[ServerCapabilities]] = {}
-        self._settings_lock = threading.Lock()
-        # What the template was like when it was new; and the product of the factory that it was
-        # made from, until a connection takes it.
-        self._original = Settings({}, {})
-        self._first_product: Any = None
-        # A weak method by which the template asks the site, should somebody ask the template.
-        self._ask: Callable[[], Optional[Callable[[], ServerCapabilities]]] = lambda: None
-        if shotgun is not None:
-            self._template.get(lambda: self._new_template(shotgun))
-
-    @property
-    def template(self) -> Any:
-        """The client that carries the settings. A factory is called for it at the first need."""
-        return self._template.get(self._template_from_factory)
-
-    def _template_from_factory(self) -> Any:
-        product = self._new_product()
-        self._first_product = product
-        return self._new_template(product)
-
-    def _new_template(self, shotgun: Any) -> Any:
-        own = vars(shotgun).get("_prototype")
-        if isinstance(own, Prototype):  # a facade or a pool: its settings are on its template
-            shotgun = own.template
-        template = shotgun
-        if isinstance(shotgun, Shotgun):
-            template = _clone(shotgun, _template_class(_own_class(type(shotgun))))
-            template.__dict__["_pooled_prototype"] = self
-            self._original = read_settings(template)
-        return template
-
-    def _new_product(self) -> Any:
-        assert self._factory is not None, "without a factory the template is made at once"
-        product = self._factory()
-        if isinstance(product, type) or not all(
-            callable(getattr(product, name, None)) for name in _METHODS_OF_ANY_CLIENT
-        ):
-            raise TypeError(
-                f"factory must return a new Shotgun at each call, it returned a "
-                f"{type(product).__name__}; pass a function such as "
-                f"lambda: shotgun_api3.Shotgun(url, script_name=..., api_key=..., connect=False)"
-            )
-        if isinstance(product, Shotgun) and "_pooled_connection" in vars(product):
-            raise TypeError(
-                "factory must return a new Shotgun at each call, it returned the same one twice; "
-                "two threads must not share a client"
-            )
-        return product
-
-    def ask_through(self, ask: Callable[[], ServerCapabilities]) -> None:
-        """Let the template ask the site by *ask*, a method that makes a call on a connection.
-
-        It is held weakly: the owner of the prototype holds the prototype.
-        """
-        self._ask = weakref.WeakMethod(ask)
-
-    def ask_capabilities(self) -> ServerCapabilities:
-        """Ask what the site is and can do, on a connection of the owner."""
-        ask = self._ask()
-        if ask is None:
-            raise RuntimeError("the site was not asked yet, and its executor or pool is gone")
-        return ask()
-
-    @property
-    def must_ask_factory(self) -> bool:
-        """Whether it is not known yet what the clients are, because the factory was not called."""
-        return not self._template.known
-
-    @property
-    def host(self) -> str:
-        """The host of the site, for reprs: the URL may hold a password."""
-        if self.must_ask_factory:
-            return "a site unknown before the first call"
-        config = getattr(self.template, "config", None)
-        return str(getattr(config, "server", None) or "a stand-in")
-
-    @property
-    def client_class(self) -> type:
-        """The class of the clients, as the user knows it."""
-        return _own_class(type(self.template))
-
-    def new_client(self) -> tuple[Any, Settings]:
-        """A client for a new connection, and the settings that it starts with."""
-        template = self.template
-        if self._factory is None:
-            settings = read_settings(template)  # first: what changes meanwhile is carried later
-            return _clone(template, _connection_class(self.client_class)), settings
-        with self._settings_lock:
-            product, self._first_product = self._first_product, None
-        if product is None:
-            product = self._new_product()
-        if isinstance(product, Shotgun):
-            product.__class__ = _connection_class(_own_class(type(product)))
-        # From here on it follows what is changed; what it came with is its own.
-        return product, Settings(dict(self._original.attributes), dict(self._original.config))
-
-    def capabilities(self, host: str, ask: Callable[[], ServerCapabilities]) -> ServerCapabilities:
-        """What the site is and can do, asked with *ask* unless it is known."""
-        known = _usable_capabilities(self.template, host)
-        if known is None:
-            with self._settings_lock:
-                once = self._capabilities.setdefault(host, Once())
-            known = once.get(ask)
-            with self._settings_lock:
-                if _usable_capabilities(self.template, host) is None:
-                    self.template._server_caps = _private_capabilities(known)
-        return known
-
-    def refresh(self, connection: Connection) -> None:
-        """Bring the settings of *connection* up to date with the template."""
-        template, client = self.template, connection.client
-        if not isinstance(template, Shotgun) or not isinstance(client, Shotgun):
-            return  # a stand-in such as Mockgun keeps its own settings
-        if not connection.settings.are_those_of(template):
-            with self._settings_lock:
-                connection.settings = carry_over(connection.settings, template, client)
-        _carry_server_info(template, client)
-
-    def share_session_token(self, before: Optional[str], token: Optional[str]) -> None:
-        """Give all connections the session token that one was given during a call.
-
-        ``get_session_token`` and ``download_attachment`` ask for one where there is none, and
-        wrappers renew theirs; the other connections then need not ask again.
-
-        Args:
-            before: The token that the connection had before; a shared one that is another is
-                newer, and stays.
-            token: The token that it has now.
-        """
-        config = self.template.config
-        with self._settings_lock:
-            if config.session_token == before:
-                config.session_token = token
-
-    def sign_in(self, connection: Connection) -> None:
-        """Trade a one-time code for a session token, once for all connections.
-
-        As the constructor of ``Shotgun`` does, but at the first call rather than when the client
-        is made.
-        """
-        config = getattr(self.template, "config", None)
-        if getattr(config, "auth_token", None) is not None:
-            self._signed_in.get(lambda: self._use_auth_token(connection))
-            self.refresh(connection)
-
-    def _use_auth_token(self, connection: Connection) -> None:
-        token = connection.client.get_session_token()
-        config = self.template.config
-        with self._settings_lock:
-            config.session_token = token
-            config.user_login = config.user_password = config.auth_token = None
+__all__ = [
+    "Connection",
+    "carry_server_info",
+    "clone",
+    "connection_class",
+    "keep_capabilities",
+    "own_class",
+    "template_class",
+    "usable_capabilities",
+]
 
 
 class Connection:
@@ -309,14 +145,50 @@ class _PooledShotgun(Shotgun):
     def server_caps(self) -> ServerCapabilities:
         """As in ``Shotgun``, but the site is asked once for all connections."""
         host = str(self.config.server)
-        own = _usable_capabilities(self, host)
+        own = usable_capabilities(self, host)
         if own is None:
             prototype = _connection_of(self).prototype
             known = prototype.capabilities(host, lambda: super(_PooledShotgun, self).server_caps)
-            own = self._server_caps = _private_capabilities(known)
+            own = self._server_caps = private_capabilities(known)
         return own
 
+    def _call_rpc(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """As in ``Shotgun``, but what may change the site is sent once.
+
+        The client sends any request up to three times after a 502, a 504 or a TLS error, although
+        the site may have carried it out.
+        """
+        attributes = vars(self)
+        outer = attributes.get("_pooled_method")  # `info` may be asked within another call
+        attributes["_pooled_method"] = method
+        try:
+            with contextlib.nullcontext() if method in _READS else _no_repeats(self):
+                return super()._call_rpc(method, *args, **kwargs)
+        finally:
+            attributes["_pooled_method"] = outer
+
+    def _get_connection(self) -> Any:
+        """The HTTP client, with our connection in it and the limit of time that is set now."""
+        http = super()._get_connection()
+        transport.prepare(http, str(self.config.scheme), str(self.config.server), _limit(self))
+        return http
+
+    def _build_opener(self, *args: Any, **kwargs: Any) -> Any:
+        """The opener for uploads and downloads, with a limit of time."""
+        opener = super()._build_opener(*args, **kwargs)
+        opener.open = functools.partial(opener.open, timeout=_limit(self))  # type: ignore[method-assign]  # so that the client's own calls have it
+        return opener
+
     def _http_request(self, *args: Any, **kwargs: Any) -> Any:
+        """Send one request; a read once more if the connection turns out to be dead."""
+        try:
+            return self._send(*args, **kwargs)
+        except (ConnectionResetError, BrokenPipeError):
+            if vars(self).get("_pooled_method") not in _READS:
+                raise
+        return self._send(*args, **kwargs)
+
+    def _send(self, *args: Any, **kwargs: Any) -> Any:
         """Send one request, and remember whether its answer was read to the end."""
         connection = _connection_of(self)
         clean = False
@@ -327,6 +199,53 @@ class _PooledShotgun(Shotgun):
         finally:
             connection.end_request(clean=clean)
         return answer
+
+
+# What reads, by its name on the wire: it may be sent again. What is not listed may write.
+_READS = frozenset(
+    {
+        "activity_stream",
+        "export_page",
+        "followers",
+        "following",
+        "get_session_token",
+        "info",
+        "nav_expand",
+        "nav_search",
+        "note_thread_contents",
+        "preferences_read",
+        "query_display_name_cache",
+        "read",
+        "schema_entity_read",
+        "schema_field_read",
+        "schema_read",
+        "summarize",
+        "user_subscriptions_read",
+        "work_schedule_read",
+    }
+)
+
+
+@contextlib.contextmanager
+def _no_repeats(client: Shotgun) -> Generator[None, None, None]:
+    """Within the block the client sends each request once; after it the settings are as before."""
+    attributes, config = vars(client), client.config
+    attempts, rpc_attempts = attributes.get("MAX_ATTEMPTS"), config.max_rpc_attempts
+    try:
+        attributes["MAX_ATTEMPTS"] = config.max_rpc_attempts = 1
+        yield
+    finally:
+        config.max_rpc_attempts = rpc_attempts
+        if attempts is None:
+            attributes.pop("MAX_ATTEMPTS", None)
+        else:
+            attributes["MAX_ATTEMPTS"] = attempts
+
+
+def _limit(client: Shotgun) -> float:
+    """Seconds of silence after which the site is given up."""
+    set_by_user = client.config.timeout_secs
+    return transport.DEFAULT_TIMEOUT if set_by_user is None else set_by_user
 
 
 def _connection_of(client: _PooledShotgun) -> Connection:
@@ -352,10 +271,10 @@ class _TemplateShotgun(Shotgun):
     def server_caps(self) -> ServerCapabilities:
         """What the site is and can do, asked through a connection of the pool."""
         host = str(self.config.server)
-        own = _usable_capabilities(self, host)
+        own = usable_capabilities(self, host)
         if own is None:
             answer = self._pooled_prototype.ask_capabilities()
-            own = _usable_capabilities(self, host) or answer
+            own = usable_capabilities(self, host) or answer
         return own
 
     def _http_request(self, *args: Any, **kwargs: Any) -> Any:
@@ -365,28 +284,15 @@ class _TemplateShotgun(Shotgun):
         )
 
 
-def run_privately(
-    prototype: Prototype, function: Callable[..., Any], *args: Any, **kwargs: Any
-) -> Any:
-    """``function(client, *args, **kwargs)`` on a connection that nobody else ever uses.
-
-    For what changes the identity of a client while it runs: nothing of it may stay behind.
-    """
-    connection = Connection(prototype)
-    connection.lent = True
-    try:
-        return function(connection.prepare(), *args, **kwargs)
-    finally:
-        connection.close()
-
-
 @functools.cache
-def _connection_class(cls: type) -> type:
+def connection_class(cls: type) -> type:
+    """The class of the clients of connections, for a *cls* of the user."""
     return _derived_class(_PooledShotgun, cls)
 
 
 @functools.cache
-def _template_class(cls: type) -> type:
+def template_class(cls: type) -> type:
+    """The class of a template, for a *cls* of the user."""
     return _derived_class(_TemplateShotgun, cls)
 
 
@@ -399,14 +305,14 @@ def _derived_class(mixin: type, cls: type) -> type:
     return derived
 
 
-def _own_class(cls: type) -> type:
+def own_class(cls: type) -> type:
     """The class that the user knows a client of class *cls* by."""
     if issubclass(cls, (_PooledShotgun, _TemplateShotgun)):
         return cls.__mro__[2]  # the derived class, the mixin, the class of the user
     return cls
 
 
-def _clone(source: Any, cls: type) -> Any:
+def clone(source: Any, cls: type) -> Any:
     """A new client of class *cls* with copies of the settings of *source*, and no connection.
 
     The constructor is not called: subclasses have others, and some connect in it.
@@ -421,28 +327,35 @@ def _clone(source: Any, cls: type) -> Any:
     clone.config = config
     clone._connection = None
     known = source._server_caps
-    clone._server_caps = known and _private_capabilities(known)
+    clone._server_caps = known and private_capabilities(known)
     return clone
 
 
-def _private_capabilities(known: ServerCapabilities) -> ServerCapabilities:
+def private_capabilities(known: ServerCapabilities) -> ServerCapabilities:
     """A copy: its ``server_info`` is handed to users, who may change theirs."""
     return ServerCapabilities(known.host, copy_plain(known.server_info))
 
 
-def _usable_capabilities(client: Shotgun, host: str) -> Optional[ServerCapabilities]:
+def keep_capabilities(template: Shotgun, known: ServerCapabilities) -> None:
+    """Have *template* know the site, unless it does."""
+    if usable_capabilities(template, known.host) is None:
+        template._server_caps = private_capabilities(known)
+
+
+def usable_capabilities(client: Shotgun, host: str) -> Optional[ServerCapabilities]:
+    """What *client* knows of the site at *host*, if anything."""
     known = client._server_caps
     return known if known and known.host == host else None
 
 
-def _carry_server_info(template: Shotgun, client: Shotgun) -> None:
+def carry_server_info(template: Shotgun, client: Shotgun) -> None:
     """``server_info`` is read live by the client, so a change to it takes effect."""
     known = template._server_caps
     if known is None:
         return
     own = client._server_caps
     if own is None or own.host != known.host or own.server_info != known.server_info:
-        client._server_caps = _private_capabilities(known)
+        client._server_caps = private_capabilities(known)
 
 
 def _session_token(client: Any) -> Optional[str]:

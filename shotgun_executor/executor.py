@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union, cast
 
 from shotgun_executor.arguments import check_count, check_integer, check_seconds, prototype_of
-from shotgun_executor.connection import run_privately
 from shotgun_executor.dispatch import Dispatch
 from shotgun_executor.facade import TransparentShotgun
 from shotgun_executor.mirror import (
@@ -23,6 +22,7 @@ from shotgun_executor.mirror import (
 from shotgun_executor.options import ExecutorView
 from shotgun_executor.plain import copy_plain
 from shotgun_executor.pool import ConnectionPool, ThreadLeases
+from shotgun_executor.prototype import run_privately
 from shotgun_executor.results import MapResults
 
 if TYPE_CHECKING:

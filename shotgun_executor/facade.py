@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 from shotgun_api3.shotgun import Shotgun
 
 from shotgun_executor.arguments import check_count, check_seconds, prototype_of
-from shotgun_executor.connection import run_privately
 from shotgun_executor.mirror import LOCAL, PRIVATE, invoke
 from shotgun_executor.plain import copy_plain
 from shotgun_executor.pool import ConnectionPool, Lease, ThreadLeases
+from shotgun_executor.prototype import run_privately
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from shotgun_executor.arguments import ShotgunArguments
-    from shotgun_executor.connection import Prototype
+    from shotgun_executor.prototype import Prototype
 
 __all__ = ["ShotgunPool", "ThreadLocalShotgun", "TransparentShotgun"]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from shotgun_api3.shotgun import Shotgun
 
-    from shotgun_executor.connection import Prototype
+    from shotgun_executor.prototype import Prototype
 
 __all__ = ["ConnectionPool", "Lease", "ThreadLeases"]
 

@@ -14,8 +14,8 @@ from shotgun_api3 import Shotgun
 
 import shotgun_executor
 from shotgun_executor import ShotgunExecutor
-from shotgun_executor.connection import Prototype
 from shotgun_executor.pool import ConnectionPool
+from shotgun_executor.prototype import Prototype
 from tests.support import KEYS, LONG, NOWHERE, Gate, in_thread
 
 OURS = str(Path(shotgun_executor.__file__).parent)

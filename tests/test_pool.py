@@ -7,8 +7,8 @@ import pytest
 from shotgun_api3 import Shotgun
 
 from shotgun_executor import PoolTimeout, ShotgunPool
-from shotgun_executor.connection import Prototype
 from shotgun_executor.pool import ConnectionPool
+from shotgun_executor.prototype import Prototype
 from tests.support import KEYS, LONG, NOWHERE, in_thread
 
 

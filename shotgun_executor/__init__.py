@@ -17,11 +17,13 @@ from shotgun_executor.executor import ShotgunExecutor as ShotgunExecutor
 from shotgun_executor.facade import ShotgunPool as ShotgunPool
 from shotgun_executor.facade import ThreadLocalShotgun as ThreadLocalShotgun
 from shotgun_executor.future import Future as Future
+from shotgun_executor.results import Outcome as Outcome
 
 __all__ = [
     "DeadlockError",
     "DependencyError",
     "Future",
+    "Outcome",
     "PoolTimeout",
     "ShotgunExecutor",
     "ShotgunPool",

@@ -23,7 +23,7 @@ from shotgun_executor.options import ExecutorView
 from shotgun_executor.plain import copy_plain
 from shotgun_executor.pool import ConnectionPool, ThreadLeases
 from shotgun_executor.prototype import run_privately
-from shotgun_executor.results import MapResults
+from shotgun_executor.results import MapOutcomes, MapResults
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -177,6 +177,36 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
             an error; also before the first result was asked for.
         """
         return MapResults(self.submit, fn, iterables, timeout=timeout, buffersize=buffersize)
+
+    def map_outcomes(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: Optional[float] = None,
+        buffersize: Optional[int] = None,
+        ordered: bool = True,
+    ) -> MapOutcomes[T]:
+        """As :meth:`map`, but with an outcome for each item instead of the first exception.
+
+        ::
+
+            for outcome in executor.map_outcomes(publish, rows):
+                print(outcome.args, outcome.result if outcome.ok else outcome.error)
+
+        Args:
+            fn: Called on a worker with one item of each iterable.
+            *iterables: The items; the shortest one ends the map.
+            timeout: As in :meth:`map`.
+            buffersize: As in :meth:`map`.
+            ordered: In the order of the input; else as they are done, so that one slow item
+                holds up none.
+
+        Returns:
+            An iterator over an :class:`~shotgun_executor.results.Outcome` for each item.
+        """
+        return MapOutcomes(
+            self.submit, fn, iterables, timeout=timeout, buffersize=buffersize, ordered=ordered
+        )
 
     def options(self, *, priority: int = 0) -> ExecutorView:
         """The same executor, with options for the calls that are made through it.

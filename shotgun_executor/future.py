@@ -71,6 +71,12 @@ class Future(concurrent.futures.Future[T]):
                 raise
         return True
 
+    @property
+    def on_worker(self) -> bool:
+        """Whether the current thread is a worker of the executor that this call waits for."""
+        call = self._call
+        return call is not None and call.dispatch.on_worker
+
     def __await__(self) -> Generator[Any, None, T]:
         return asyncio.wrap_future(self).__await__()
 

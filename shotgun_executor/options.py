@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
 
 from shotgun_executor.mirror import FutureMethods
-from shotgun_executor.results import MapResults
+from shotgun_executor.results import MapOutcomes, MapResults
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -58,6 +58,19 @@ class ExecutorView(FutureMethods):
     ) -> MapResults[T]:
         """As ``executor.map``."""
         return MapResults(self.submit, fn, iterables, timeout=timeout, buffersize=buffersize)
+
+    def map_outcomes(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: Optional[float] = None,
+        buffersize: Optional[int] = None,
+        ordered: bool = True,
+    ) -> MapOutcomes[T]:
+        """As ``executor.map_outcomes``."""
+        return MapOutcomes(
+            self.submit, fn, iterables, timeout=timeout, buffersize=buffersize, ordered=ordered
+        )
 
     def _submit_method(
         self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]

@@ -1,9 +1,12 @@
-"""The results of ``map``, in order, as they are asked for."""
+"""What ``map`` and ``map_outcomes`` return: calls that are submitted ahead, and their results."""
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextlib
+import dataclasses
+import queue
 import time
-from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Callable, Generic, Optional, TypeVar
 
@@ -11,23 +14,41 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
+    from typing_extensions import Self
+
     from shotgun_executor.future import Future
 
-__all__ = ["MapResults"]
+__all__ = ["MapOutcomes", "MapResults", "Outcome"]
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 
-class MapResults(Iterator[T], Generic[T]):
-    """An iterator over the results of ``executor.map(fn, *iterables)``, in the order of the input.
+@dataclasses.dataclass(frozen=True)
+class Outcome(Generic[T]):
+    """How the call for one item of ``map_outcomes`` ended.
 
-    Guarantees:
+    Attributes:
+        args: The item, as the arguments that the function was called with.
+        result: What it returned; None if it failed.
+        error: What it raised (``CancelledError`` if it was cancelled); None if it returned.
+    """
 
-    * The calls are submitted when ``map`` is called: all of them, or *buffersize*. With a
-      *buffersize* there are never more calls than that whose result was not handed out yet, and
-      the input is read no further than they need.
-    * What has not started is cancelled when the iterator is closed, dropped (also before the
-      first result was asked for), or ends by an error or a time-out.
+    args: tuple[Any, ...]
+    result: Optional[T] = None
+    error: Optional[BaseException] = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the call returned."""
+        return self.error is None
+
+
+class _Submitted(Iterator[Item], Generic[T, Item]):
+    """Calls for the items of iterables, submitted all at once or *buffersize* ahead.
+
+    What has not started is cancelled when the iterator is closed or dropped, also before its first
+    item was asked for, and when asking for an item raises.
     """
 
     def __init__(
@@ -39,7 +60,8 @@ class MapResults(Iterator[T], Generic[T]):
         timeout: Optional[float],
         buffersize: Optional[int],
     ) -> None:
-        self._pending: deque[Future[T]] = deque()
+        # The calls whose outcome was not handed out, in the order of the input.
+        self._pending: dict[Future[T], tuple[Any, ...]] = {}
         _check_buffersize(buffersize)
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._submit = submit
@@ -52,25 +74,26 @@ class MapResults(Iterator[T], Generic[T]):
             self.close()
             raise self._error
 
-    def __next__(self) -> T:
+    def __next__(self) -> Item:
         if not self._pending:
             error, self._error = self._error, None
             raise error or StopIteration
         try:
-            result = self._take()
+            item = self._take()
             self._fill()
         except BaseException:
             self.close()
             raise
-        return result
+        return item
 
     def close(self) -> None:
         """Cancel the calls that have not started, and submit no more."""
         self._arguments = None
-        while self._pending:
-            self._pending.pop().cancel()  # the last first: none starts in place of another
+        for future in reversed(list(self._pending)):  # so that none starts in place of another
+            future.cancel()
+        self._pending.clear()
 
-    def __enter__(self) -> MapResults[T]:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -83,6 +106,13 @@ class MapResults(Iterator[T], Generic[T]):
 
     def __del__(self) -> None:
         self.close()
+
+    def _take(self) -> Item:
+        """Wait for the next item, and take its call out of what is pending."""
+        raise NotImplementedError
+
+    def _submitted(self, future: Future[T]) -> None:
+        """A call was submitted."""
 
     def _fill(self) -> None:
         """Submit calls until there are *buffersize* of them, or the input ends.
@@ -97,20 +127,74 @@ class MapResults(Iterator[T], Generic[T]):
                 if arguments is None:
                     self._arguments = None
                 else:
-                    self._pending.append(self._submit(self._function, *arguments))
+                    future = self._submit(self._function, *arguments)
+                    self._pending[future] = arguments
+                    self._submitted(future)
         except Exception as error:
             self._arguments = None
             self._error = error
 
+    def _time_left(self) -> Optional[float]:
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+
+
+class MapResults(_Submitted[T, T]):
+    """An iterator over the results of ``executor.map(fn, *iterables)``, in the order of the input.
+
+    Guarantees:
+
+    * The calls are submitted when ``map`` is called: all of them, or *buffersize*. With a
+      *buffersize* there are never more calls than that whose result was not handed out yet, and
+      the input is read no further than they need.
+    * What has not started is cancelled when the iterator is closed, dropped (also before the
+      first result was asked for), or ends by an error or a time-out.
+    """
+
     def _take(self) -> T:
-        """The next result; its future stays in the buffer until it is there."""
-        future = self._pending[0]
-        if self._deadline is None:
-            result = future.result()
-        else:
-            result = future.result(max(0.0, self._deadline - time.monotonic()))
-        self._pending.popleft()
+        future = next(iter(self._pending))
+        result = future.result(self._time_left())
+        del self._pending[future]
         return result
+
+
+class MapOutcomes(_Submitted[T, Outcome[T]]):
+    """An iterator over the outcomes of ``executor.map_outcomes(fn, *iterables)``.
+
+    As :class:`MapResults`, but a call that fails is an :class:`Outcome` like any other, and ends
+    nothing.
+    """
+
+    def __init__(self, *args: Any, ordered: bool, **kwargs: Any) -> None:
+        self._ordered = ordered
+        self._done: queue.SimpleQueue[Future[T]] = queue.SimpleQueue()
+        super().__init__(*args, **kwargs)
+
+    def _submitted(self, future: Future[T]) -> None:
+        if not self._ordered:
+            future.add_done_callback(self._done.put)  # type: ignore[arg-type]  # it is one of ours
+
+    def _take(self) -> Outcome[T]:
+        future = next(iter(self._pending)) if self._ordered else self._next_done()
+        try:
+            error = future.exception(self._time_left())
+        except concurrent.futures.CancelledError as cancelled:
+            error = cancelled
+        arguments = self._pending.pop(future)
+        if error is not None:
+            return Outcome(arguments, error=error)
+        return Outcome(arguments, result=future.result())
+
+    def _next_done(self) -> Future[T]:
+        """The call that is done first of those that are pending."""
+        oldest = next(iter(self._pending))
+        if self._done.empty() and oldest.on_worker:
+            # A worker that waits: it is to run what nobody else has taken.
+            with contextlib.suppress(concurrent.futures.CancelledError):
+                oldest.exception(self._time_left())
+        try:
+            return self._done.get(timeout=self._time_left())
+        except queue.Empty:
+            raise concurrent.futures.TimeoutError from None
 
 
 def _check_buffersize(buffersize: object) -> None:

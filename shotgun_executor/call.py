@@ -28,7 +28,8 @@ class State(enum.Enum):
 class Call:
     """What a worker is to do.
 
-    ``state``, ``taker``, ``needs``, ``thread`` and ``waits_for`` are guarded by the dispatch.
+    ``state``, ``taker``, ``needs``, ``open_needs``, ``thread`` and ``waits_for`` are guarded by the
+    dispatch.
     """
 
     __slots__ = (
@@ -41,6 +42,7 @@ class Call:
         "label",
         "needs",
         "notified",
+        "open_needs",
         "priority",
         "state",
         "taker",
@@ -66,7 +68,10 @@ class Call:
         self.priority = priority
         self.context = contextvars.copy_context()  # of who submits: the call sees its variables
         self.state = State.READY
-        self.needs: Sequence[Any] = ()  # the futures among the arguments that are not done
+        # The futures among the arguments that may not be done, the first one last; and of how
+        # many the dispatch was not told yet.
+        self.needs: list[concurrent.futures.Future[Any]] = []
+        self.open_needs = 0
         self.taker: Optional[int] = None  # the thread that took it
         self.notified = False  # who waits for the future was told that it is cancelled
         self.thread: Optional[int] = None  # the worker that runs it
@@ -114,7 +119,7 @@ class Call:
 
     def drop(self) -> None:
         """Let go of what is no longer needed: it will not run."""
-        self.function, self.args, self.kwargs, self.needs = _nothing, (), {}, ()
+        self.function, self.args, self.kwargs, self.needs = _nothing, (), {}, []
 
 
 def _nothing() -> None:

@@ -101,6 +101,11 @@ class Connection:
             else:
                 self._close_client()
 
+    def forget_parent(self) -> None:
+        """In a forked process: what comes on this socket is the parent's."""
+        self._lock = threading.RLock()
+        self._sending, self._unclean = False, True
+
     def settle(self) -> None:
         """Close the socket unless the last request on it ended in a whole answer."""
         with self._lock:

@@ -104,6 +104,7 @@ class Dispatch:
                 forked process.
             BrokenThreadPool: An initializer has failed.
         """
+        self.check_process()  # first: in a forked process the lock may be held for ever
         call = Call(self, function, args, kwargs, label=label, priority=priority)
         future = call.future
         runner = Runner(self)
@@ -112,15 +113,16 @@ class Dispatch:
                 self._refuse_if_over()
                 if needs:
                     call.state = State.BLOCKED
-                    call.needs = needs
+                    call.needs = list(reversed(needs))
+                    call.open_needs = len(needs)
                     self._blocked.add(call)
                 else:
                     self._line.append(call)
                 wanted = self._admit(runner)
             if wanted:
                 self._start_runner(runner)
-            if needs:
-                self._wait_for_needs(call)
+            for need in needs:
+                need.add_done_callback(_Need(self, call))
         except BaseException as error:  # refused, or Ctrl-C at any point in between
             withdrawn = self.withdraw(call)
             self._dismiss(runner, error)
@@ -179,6 +181,14 @@ class Dispatch:
             self._here.calls = []
             self._after_run()
 
+    def check_process(self) -> None:
+        """Refuse to be used in a process that was forked from ours: it has none of our threads."""
+        if os.getpid() != self._process:
+            raise RuntimeError(
+                "this process was forked from the one that made the executor, and has none of its "
+                "threads; make an executor of its own after the fork"
+            )
+
     @property
     def on_worker(self) -> bool:
         """Whether the current thread is one of the workers, and at work."""
@@ -197,11 +207,6 @@ class Dispatch:
     # Decisions, under the lock.
 
     def _refuse_if_over(self) -> None:
-        if os.getpid() != self._process:
-            raise RuntimeError(
-                "this process was forked from the one that made the executor, and has none of its "
-                "threads; make an executor of its own after the fork"
-            )
         if self._broken is not None:
             raise _broken_pool(self._broken)
         if self._closed:
@@ -238,15 +243,15 @@ class Dispatch:
 
     # Futures among the arguments.
 
-    def _wait_for_needs(self, call: Call) -> None:
-        for need in call.needs:
-            need.add_done_callback(_Need(self, call))
-
     def _need_is_done(self, call: Call, need: concurrent.futures.Future[Any]) -> None:
         """One of the futures that *call* needs is done; on whichever thread resolved it."""
         error = _failure(need)
         if error is None and not need.cancelled():
-            self._unblock(call)
+            with self._lock:
+                call.open_needs -= 1
+                complete = not call.open_needs
+            if complete:
+                self._unblock(call)
             return
         with self._lock:
             taken = self._take(call)
@@ -263,7 +268,7 @@ class Dispatch:
                 return
             self._blocked.discard(call)
             call.state = State.READY
-            call.needs = ()
+            call.needs = []
             self._line.append(call)
             wanted = self._admit(runner)
         if wanted:
@@ -331,10 +336,12 @@ class Dispatch:
         """Follow what *future* waits for, to a call that can be run or must be waited for."""
         call = future._call
         while call is not None and call.state is State.BLOCKED:
-            need = next((need for need in call.needs if not need.done()), None)
-            if need is None:
+            while call.needs and call.needs[-1].done():
+                call.needs.pop()
+            if not call.needs:
                 blocked = call
                 return lambda deadline: self._unblock(blocked)
+            need = call.needs[-1]
             call = getattr(need, "_call", None)
             if call is None or call.dispatch is not self:
                 return lambda deadline: _wait(need, deadline)

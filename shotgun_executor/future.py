@@ -83,7 +83,10 @@ class Future(concurrent.futures.Future[T]):
     def _help(self, timeout: Optional[float]) -> Optional[float]:
         """Before a worker blocks here: do what it waits for, if nobody else does. What is left."""
         call = self._call
-        if call is None or not call.dispatch.on_worker:
+        if call is None:
+            return timeout
+        call.dispatch.check_process()
+        if not call.dispatch.on_worker:
             return timeout
         if timeout is None:
             call.dispatch.help(self, None)

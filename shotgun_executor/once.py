@@ -36,6 +36,12 @@ class Once(Generic[T]):
         made = self._made
         return made is not None and made.done()
 
+    def forget_parent(self) -> None:
+        """In a forked process: whoever was making the value is not here."""
+        self._lock = threading.Lock()
+        if not self.known:
+            self._made = self._maker = None
+
     def get(self, make: Callable[[], T]) -> T:
         """The value; *make* is called if nobody has made it, and nobody is making it."""
         while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import weakref
@@ -97,6 +98,7 @@ class ConnectionPool:
         self._waiters: deque[_Waiter] = deque()  # the one that came first is at the left
         self._lost: deque[weakref.ref[Lease]] = deque()
         self._draining = False
+        _pools.add(self)
 
     def lease(self, timeout: Optional[float] = None) -> Lease:
         """Take a connection.
@@ -141,6 +143,18 @@ class ConnectionPool:
             closing = list(self._idle)
             self._idle.clear()
         self._after_unlock(closing)
+
+    def forget_parent(self) -> None:
+        """In a forked process: leave the parent's connections to it, and open others.
+
+        Closing our copy of a socket does not disturb the parent.
+        """
+        self._lock = threading.Lock()  # another thread of the parent may have held it
+        self._waiters.clear()
+        self._idle.clear()
+        for connection in filter(None, self._leased.values()):
+            connection.forget_parent()
+        self.prototype.forget_parent()
 
     @property
     def idle(self) -> int:
@@ -291,6 +305,17 @@ class ThreadLeases:
 
 
 _ABSENT: Any = object()
+
+_pools: weakref.WeakSet[ConnectionPool] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for pool in list(_pools):
+        pool.forget_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _taken_from(lost: deque[weakref.ref[Lease]]) -> Iterator[weakref.ref[Lease]]:

@@ -102,6 +102,12 @@ class Prototype:
             )
         return product
 
+    def forget_parent(self) -> None:
+        """In a forked process: nobody is left who would set a lock free or finish an answer."""
+        self._settings_lock = threading.Lock()
+        for once in (self._template, self._signed_in, *self._capabilities.values()):
+            once.forget_parent()
+
     def ask_through(self, ask: Callable[[], ServerCapabilities]) -> None:
         """Let the template ask the site by *ask*, a method that makes a call on a connection.
 

@@ -11,7 +11,13 @@ import threading
 import pytest
 import shotgun_api3
 
-from shotgun_executor import DeadlockError, DependencyError, ShotgunExecutor
+from shotgun_executor import (
+    DeadlockError,
+    DependencyError,
+    ShotgunExecutor,
+    ShotgunPool,
+    ThreadLocalShotgun,
+)
 from shotgun_executor.line import TURNS
 from tests.support import KEYS, LONG, NOWHERE, Gate, in_thread
 
@@ -389,20 +395,71 @@ def test_a_call_sees_the_context_of_who_submitted_it(single):
 def test_a_forked_child_is_told_and_the_parent_goes_on(executor, sandbox):
     """A child that uses its parent's executor gets an error at once, and disturbs nothing."""
     executor.connect()
+    assert "forked" in in_child(lambda: executor.find("Shot", []))
+    assert executor.find("Shot", []).result(LONG) == []
+
+
+def in_child(function):
+    """What *function* returns in a forked child, as text."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            executor.find("Shot", [])
-        except RuntimeError as error:
-            os.write(writing, str(error).encode())
+            os.write(writing, str(function()).encode())
+        except BaseException as error:
+            os.write(writing, repr(error).encode())
         finally:
             os._exit(0)
     os.close(writing)
     with os.fdopen(reading) as pipe:
-        assert "forked" in pipe.read()
+        text = pipe.read()
     assert os.waitpid(child, 0)[1] == 0
-    assert executor.find("Shot", []).result(LONG) == []
+    return text
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
+def test_a_forked_child_does_not_wait_for_its_parents_futures(executor, sandbox):
+    """Nobody in the child would ever resolve them: it is told so."""
+    sandbox.hold("read")
+    future = executor.find("Shot", [])
+    sandbox.wait_for(1)
+    assert "forked" in in_child(lambda: future.result(LONG))
+    sandbox.resume()
+    assert future.result(LONG) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
+@pytest.mark.parametrize("cls", [ShotgunPool, ThreadLocalShotgun])
+def test_a_forked_child_has_connections_of_its_own(sandbox, cls):
+    """Parent and child go on with the same pool, and never read each other's answers."""
+    with cls(sandbox.url, **sandbox.credentials) as sg:
+        mine = sg.create("Project", {"name": "parent"})
+        sandbox.hold("read")
+        reading = in_thread(lambda: sg.find("Shot", []))
+        sandbox.wait_for(1)  # the fork comes while a thread is in a request
+        created = in_child(lambda: sg.create("Project", {"name": "child"}, ["name"])["name"])
+        assert created == "child"
+        sandbox.resume()
+        assert reading() == []
+        found = sg.find("Project", [["id", "is", mine["id"]]], ["name"])
+        assert [project["name"] for project in found] == ["parent"]
+    assert sandbox.counters().requests["create"] == 2
+
+
+def test_a_call_may_need_very_many_futures(single):
+    """Thousands of futures in one call cost no more than each its share."""
+    needs = [concurrent.futures.Future() for _ in range(20_000)]
+    waiting = single._dispatch.submit(len, ("abc",), {}, needs=needs)
+
+    def outer():
+        return waiting.result()
+
+    outside = single.submit(outer)
+    for need in needs:
+        need.set_result(None)
+    assert outside.result(LONG) == 3
 
 
 # Everything at once

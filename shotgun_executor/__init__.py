@@ -11,18 +11,26 @@ import logging
 
 from shotgun_executor._version import __version__ as __version__
 from shotgun_executor.errors import PoolTimeout as PoolTimeout
+from shotgun_executor.errors import UploadError as UploadError
+from shotgun_executor.errors import outcome_unknown as outcome_unknown
 from shotgun_executor.executor import ShotgunExecutor as ShotgunExecutor
 from shotgun_executor.facade import ShotgunPool as ShotgunPool
 from shotgun_executor.facade import ThreadLocalShotgun as ThreadLocalShotgun
+from shotgun_executor.files import upload_progress as upload_progress
 from shotgun_executor.future import Future as Future
+from shotgun_executor.retry import Retries as Retries
 
 __all__ = [
     "Future",
     "PoolTimeout",
+    "Retries",
     "ShotgunExecutor",
     "ShotgunPool",
     "ThreadLocalShotgun",
+    "UploadError",
     "__version__",
+    "outcome_unknown",
+    "upload_progress",
 ]
 
 logging.getLogger("shotgun_executor").addHandler(logging.NullHandler())

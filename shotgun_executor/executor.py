@@ -7,11 +7,18 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union, cast
 
-from shotgun_executor.arguments import check_count, check_seconds, prototype_of
+from shotgun_executor.arguments import (
+    check_count,
+    check_seconds,
+    limits_of,
+    prototype_of,
+    retries_of,
+)
 from shotgun_executor.connection import run_privately
 from shotgun_executor.dispatch import Dispatch
 from shotgun_executor.facade import TransparentShotgun
 from shotgun_executor.mirror import PRIVATE, FutureMethods, check_arguments, invoke
+from shotgun_executor.opening import CONNECT_LIMIT, READ_LIMIT
 from shotgun_executor.plain import copy_plain
 from shotgun_executor.pool import ConnectionPool, ThreadLeases
 from shotgun_executor.results import MapResults
@@ -25,6 +32,7 @@ if TYPE_CHECKING:
 
     from shotgun_executor.arguments import ShotgunArguments
     from shotgun_executor.future import Future
+    from shotgun_executor.retry import Retries
 
     P = ParamSpec("P")
 
@@ -64,6 +72,11 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
         initializer: As in the standard library: called on each worker thread when it starts.
         initargs: Arguments of *initializer*.
         max_idle: Seconds after which an idle connection is closed rather than used again.
+        connect_timeout: Seconds in which a connection must be open, TLS included; None: no limit.
+        read_timeout: Seconds that the site may be silent; None: no limit. If
+            ``config.timeout_secs`` is set, that holds instead.
+        retries: How often a call that may be repeated is repeated, or a :class:`Retries` that
+            says more; 0 fails at once.
         **arguments: What else ``Shotgun`` takes: ``http_proxy``, ``ca_certs``, ``login`` and
             ``password``, ``session_token``, ... Nothing connects before the first call, unless
             ``connect=True`` asks for it.
@@ -86,6 +99,9 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
         initializer: Optional[Callable[..., object]] = None,
         initargs: tuple[Any, ...] = (),
         max_idle: float = 60.0,
+        connect_timeout: Optional[float] = CONNECT_LIMIT,
+        read_timeout: Optional[float] = READ_LIMIT,
+        retries: Union[int, Retries, None] = None,
         **arguments: Unpack[ShotgunArguments],
     ) -> None:
         check_count("ShotgunExecutor", "max_workers", max_workers)
@@ -94,7 +110,14 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
             raise TypeError(f"ShotgunExecutor: initializer must be a function, not {initializer!r}")
         self._workers = DEFAULT_WORKERS if max_workers is None else max_workers
         self._prototype = prototype_of(
-            "ShotgunExecutor", base_url, script_name, api_key, factory, arguments
+            "ShotgunExecutor",
+            base_url,
+            script_name,
+            api_key,
+            factory,
+            arguments,
+            limits_of("ShotgunExecutor", connect_timeout, read_timeout),
+            retries_of("ShotgunExecutor", retries),
         )
         self._pool = ConnectionPool(self._prototype, max_idle=max_idle)
         self._leases = ThreadLeases(self._pool)
@@ -322,6 +345,9 @@ class _ExecutorShotgun(TransparentShotgun):
 
     def _run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return self._executor._run(function, *args, **kwargs)
+
+    def _repeating(self, name: str, attempt: Callable[[], Any]) -> Any:
+        return attempt()  # the executor's own business: no worker may sleep
 
     def _run_privately(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return self._executor._on_worker(run_privately, self._prototype, function, *args, **kwargs)

@@ -13,11 +13,15 @@ from shotgun_executor._version import __version__ as __version__
 from shotgun_executor.errors import DeadlockError as DeadlockError
 from shotgun_executor.errors import DependencyError as DependencyError
 from shotgun_executor.errors import PoolTimeout as PoolTimeout
+from shotgun_executor.errors import UploadError as UploadError
+from shotgun_executor.errors import outcome_unknown as outcome_unknown
 from shotgun_executor.executor import ShotgunExecutor as ShotgunExecutor
 from shotgun_executor.facade import ShotgunPool as ShotgunPool
 from shotgun_executor.facade import ThreadLocalShotgun as ThreadLocalShotgun
+from shotgun_executor.files import upload_progress as upload_progress
 from shotgun_executor.future import Future as Future
 from shotgun_executor.results import Outcome as Outcome
+from shotgun_executor.retry import Retries as Retries
 
 __all__ = [
     "DeadlockError",
@@ -25,10 +29,14 @@ __all__ = [
     "Future",
     "Outcome",
     "PoolTimeout",
+    "Retries",
     "ShotgunExecutor",
     "ShotgunPool",
     "ThreadLocalShotgun",
+    "UploadError",
     "__version__",
+    "outcome_unknown",
+    "upload_progress",
 ]
 
 logging.getLogger("shotgun_executor").addHandler(logging.NullHandler())

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from shotgun_api3.shotgun import Shotgun
 
+from shotgun_executor.opening import Limits
 from shotgun_executor.prototype import Prototype
+from shotgun_executor.retry import Retries
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +30,14 @@ if TYPE_CHECKING:
         auth_token: Optional[str]
 
 
-__all__ = ["check_count", "check_integer", "check_seconds", "prototype_of"]
+__all__ = [
+    "check_count",
+    "check_integer",
+    "check_seconds",
+    "limits_of",
+    "prototype_of",
+    "retries_of",
+]
 
 _CREDENTIALS = ("script_name", "api_key", "login", "password", "session_token")
 
@@ -40,6 +49,8 @@ def prototype_of(
     api_key: Optional[str],
     factory: Optional[Callable[[], Any]],
     arguments: Mapping[str, Any],
+    limits: Optional[Limits] = None,
+    retries: Optional[Retries] = None,
 ) -> Prototype:
     """The prototype that the arguments of *owner*'s constructor describe. Nothing is sent.
 
@@ -60,11 +71,12 @@ def prototype_of(
                 f"{owner}: factory must be a function that returns a new Shotgun at each call, "
                 f"not a {type(factory).__name__}"
             )
-        return Prototype(factory=factory)
+        return Prototype(factory=factory, limits=limits, retries=retries)
     if isinstance(base_url, Shotgun):
         _refuse_beside(owner, "a Shotgun", given)
-        return Prototype(base_url)
-    return Prototype(_shotgun(owner, base_url, keywords))
+        return Prototype(base_url, limits=limits, retries=retries)
+    shotgun = _shotgun(owner, base_url, keywords)
+    return Prototype(shotgun, limits=limits, retries=retries)
 
 
 def _refuse_beside(owner: str, what: str, given: list[str]) -> None:
@@ -153,3 +165,38 @@ def check_seconds(owner: str, name: str, value: object) -> None:
         raise TypeError(f"{owner}: {name} must be a number of seconds, not {value!r}")
     if not value >= 0:
         raise ValueError(f"{owner}: {name} must not be negative, got {value}")
+
+
+def limits_of(
+    owner: str, connect_timeout: Optional[float], read_timeout: Optional[float]
+) -> Limits:
+    """The limits that the arguments describe; None is no limit.
+
+    Raises:
+        TypeError: One is no number.
+        ValueError: One is not more than 0.
+    """
+    for name, value in {"connect_timeout": connect_timeout, "read_timeout": read_timeout}.items():
+        check_seconds(owner, name, value)
+        if value == 0:
+            raise ValueError(f"{owner}: {name} must be more than 0 seconds; None is no limit")
+    return Limits(connect_timeout, read_timeout)
+
+
+def retries_of(owner: str, retries: Union[int, Retries, None]) -> Retries:
+    """The policy that *retries* describes: a policy, a number of repeats, or None for the usual.
+
+    Raises:
+        TypeError: It is none of these.
+        ValueError: It is a negative number.
+    """
+    if retries is None:
+        return Retries()
+    if isinstance(retries, Retries):
+        return retries
+    given: object = retries
+    if not isinstance(given, int) or isinstance(given, bool):
+        raise TypeError(f"{owner}: retries must be a number or a Retries, not {given!r}")
+    if given < 0:
+        raise ValueError(f"{owner}: retries must not be negative, got {given}; 0 fails at once")
+    return Retries(given)

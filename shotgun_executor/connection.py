@@ -1,39 +1,48 @@
 """One connection: a real ``Shotgun`` that one thread uses at a time.
 
-With ``decode.py`` the only place that knows private names of ``shotgun_api3``. What it leans on:
+With ``methods.py`` and ``decode.py`` the only place that knows private names of ``shotgun_api3``.
+What it leans on, besides the methods that ``contract.py`` lists:
 
-* ``Shotgun._call_rpc``: every call of the JSON API passes through it; ``MAX_ATTEMPTS`` and
-  ``config.max_rpc_attempts`` say how often it sends a request;
-* ``Shotgun._get_connection`` and ``_build_opener``: where the HTTP client and the opener for files
-  are made;
 * ``Shotgun._http_request``: every request of the JSON API passes through it, and its return means
   that a whole answer was read;
 * ``Shotgun._server_caps``: what the site answered to ``info``;
 * ``Shotgun._connection``: the HTTP connection, opened at the first request;
 * ``_Config._sg``: the client that a configuration belongs to.
+
+The class of a connected client is put together from three parts: in front a mixin that watches over
+the connection, then the class of the user, and behind it, before ``Shotgun``, our own ways
+(``methods.py``). So whatever a user's class overrides is kept, and its ``super()`` calls find ours.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import re
+import socket
+import ssl
 import threading
 import time
 import types
 import weakref
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from shotgun_api3.shotgun import ServerCapabilities, Shotgun
+from shotgun_api3.shotgun import Fault, ServerCapabilities, Shotgun
 
-from shotgun_executor import transport
+from shotgun_executor.contract import ServerNotFoundError
+from shotgun_executor.methods import OWN_WAYS, connection_of, given_back
+from shotgun_executor.opening import Aborted, AbortSwitch
+from shotgun_executor.outcome import add_text, mark_unknown, unknown_request
 from shotgun_executor.plain import copy_plain
+from shotgun_executor.retry import Sent, Trace, is_read_request
 from shotgun_executor.settings import (
     OWN_ATTRIBUTES,
     copy_setting,
 )
+from shotgun_executor.transport import Phase, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Iterator
 
     from shotgun_executor.prototype import Prototype
 
@@ -58,6 +67,8 @@ class Connection:
       before the next one is sent: no call ever reads the answer to another.
     * :meth:`close` may be called from any thread. It closes at once, or, while a request is under
       way, when that ends.
+    * :meth:`abort` may be called from any thread, and ends the call that is under way: the thread
+      that is blocked in it wakes with :class:`~shotgun_executor.opening.Aborted`.
     """
 
     def __init__(self, prototype: Prototype) -> None:
@@ -65,6 +76,11 @@ class Connection:
         self.client, self.settings = prototype.new_client()
         self.idle_since = time.monotonic()
         self.lent = False  # somebody holds it; only then may it send
+        self.switch = AbortSwitch()
+        self.trace = Trace()  # of the call that is under way
+        self.made: list[dict[str, Any]] = []  # the entities that the call has created
+        self.call_number = 0  # of that call; each gets the next one
+        self._running = False  # within run(): a call within is part of that one
         # The state of the socket. Guarded by _lock, which may be taken by a garbage collection
         # that runs while this very thread holds it.
         self._lock = threading.RLock()
@@ -77,21 +93,74 @@ class Connection:
             self.client.__dict__["_pooled_connection"] = weakref.ref(self)
 
     def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """``function(client, *args, **kwargs)``, with the settings up to date."""
-        client = self.prepare()
-        before = _session_token(client)
+        """``function(client, *args, **kwargs)``, with the settings up to date.
+
+        What it raises carries what the site may have carried out of the call; see ``sent_of``.
+        """
+        outer = self.trace if self._running else None
+        if outer is None:
+            self._begin_call()
+            self._running = True
+        trace = self.trace = Trace()
+        before = _ABSENT  # not known: the settings are not up to date yet
         try:
+            client = self._refreshed()
+            before = _session_token(client)
             return function(client, *args, **kwargs)
+        except Exception as error:
+            error._sent = trace.sent  # type: ignore[attr-defined]  # read by sent_of()
+            raise
         finally:
-            token = _session_token(client)
-            if token != before:
+            if outer is None:
+                self._running = False
+            else:
+                outer.include(trace)
+                self.trace = outer
+            token = _session_token(self.client)
+            if token != before and before is not _ABSENT:
                 self.prototype.share_session_token(before, token)
 
     def prepare(self) -> Any:
         """Bring the client up to date for the next call, and return it."""
+        if not self._running:
+            self._begin_call()
+        return self._refreshed()
+
+    def _begin_call(self) -> None:
+        with self._lock:
+            self.call_number += 1
+            self.switch.reset()
+        self.trace = Trace()
+        self.made = []
+
+    def _refreshed(self) -> Any:
         self.prototype.refresh(self)
         self.prototype.sign_in(self)
         return self.client
+
+    def abort(self, call_number: Optional[int] = None) -> bool:
+        """End the call that is under way, from any thread; it raises ``Aborted``.
+
+        Whatever it waits for: a name, a connection, a handshake, sending, an answer, an upload or a
+        download, a pause before a repeat. A call that computes goes on until its next request.
+
+        Args:
+            call_number: Only if it is this one (see :attr:`call_number`) that is under way.
+
+        Returns:
+            Whether it was aborted.
+        """
+        with self._lock:
+            if call_number not in (None, self.call_number):
+                return False
+            self.switch.abort()
+        if not isinstance(getattr(self.client, "_connection", None), Transport):
+            _shut_down_official(self.client)
+        return True
+
+    def pause(self, seconds: float) -> None:
+        """Wait, unless the call is aborted."""
+        self.switch.wait(threading.Event(), seconds)
 
     def close(self) -> None:
         """Close the socket; the next request opens another."""
@@ -115,7 +184,10 @@ class Connection:
     def begin_request(self) -> None:
         """Called before each request; unclean until :meth:`end_request` says otherwise."""
         if not self.lent:
-            raise _given_back()
+            raise given_back()
+        if self.switch.thrown:
+            raise Aborted
+        self.trace.began()
         with self._lock:
             if self._unclean:
                 self._close_client()
@@ -152,119 +224,107 @@ class _PooledShotgun(Shotgun):
         host = str(self.config.server)
         own = usable_capabilities(self, host)
         if own is None:
-            prototype = _connection_of(self).prototype
+            prototype = connection_of(self).prototype
             known = prototype.capabilities(host, lambda: super(_PooledShotgun, self).server_caps)
             own = self._server_caps = private_capabilities(known)
         return own
 
-    def _call_rpc(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        """As in ``Shotgun``, but what may change the site is sent once.
-
-        The client sends any request up to three times after a 502, a 504 or a TLS error, although
-        the site may have carried it out.
-        """
-        attributes = vars(self)
-        outer = attributes.get("_pooled_method")  # `info` may be asked within another call
-        attributes["_pooled_method"] = method
-        try:
-            with contextlib.nullcontext() if method in _READS else _no_repeats(self):
-                return super()._call_rpc(method, *args, **kwargs)
-        finally:
-            attributes["_pooled_method"] = outer
-
-    def _get_connection(self) -> Any:
-        """The HTTP client, with our connection in it and the limit of time that is set now."""
-        http = super()._get_connection()
-        transport.prepare(http, str(self.config.scheme), str(self.config.server), _limit(self))
-        return http
-
-    def _build_opener(self, *args: Any, **kwargs: Any) -> Any:
-        """The opener for uploads and downloads, with a limit of time."""
-        opener = super()._build_opener(*args, **kwargs)
-        opener.open = functools.partial(opener.open, timeout=_limit(self))  # type: ignore[method-assign]  # so that the client's own calls have it
-        return opener
-
     def _http_request(self, *args: Any, **kwargs: Any) -> Any:
-        """Send one request; a read once more if the connection turns out to be dead."""
-        try:
-            return self._send(*args, **kwargs)
-        except (ConnectionResetError, BrokenPipeError):
-            if vars(self).get("_pooled_method") not in _READS:
-                raise
-        return self._send(*args, **kwargs)
-
-    def _send(self, *args: Any, **kwargs: Any) -> Any:
         """Send one request, and remember whether its answer was read to the end."""
-        connection = _connection_of(self)
+        connection = connection_of(self)
+        writes = not is_read_request(_request_name(args))
         clean = False
         connection.begin_request()
         try:
             answer = super()._http_request(*args, **kwargs)
             clean = True
+        except BaseException as error:
+            if writes:
+                connection.trace.failed(_phase(self, error))
+            raise
         finally:
             connection.end_request(clean=clean)
+        if writes:
+            connection.trace.answered(answer[0][0])
         return answer
 
+    def _call_rpc(self, method: str, params: Any, *args: Any, **kwargs: Any) -> Any:
+        """Make a call, and have the error say so if nobody knows what has become of it."""
+        connection = connection_of(self)
+        connection.trace.began()
+        try:
+            result = super()._call_rpc(method, params, *args, **kwargs)
+        except Fault:
+            connection.trace.refused()
+            raise
+        except BaseException as error:
+            connection.trace.unreadable()
+            if connection.trace.last is Sent.UNKNOWN:
+                mark_unknown(error, unknown_request(method, params))
+            raise
+        if method == "create" and isinstance(result, dict):
+            connection.made.append({"type": result.get("type"), "id": result.get("id")})
+        return result
 
-# What reads, by its name on the wire: it may be sent again. What is not listed may write.
-_READS = frozenset(
-    {
-        "activity_stream",
-        "export_page",
-        "followers",
-        "following",
-        "get_session_token",
-        "info",
-        "nav_expand",
-        "nav_search",
-        "note_thread_contents",
-        "preferences_read",
-        "query_display_name_cache",
-        "read",
-        "schema_entity_read",
-        "schema_field_read",
-        "schema_read",
-        "summarize",
-        "user_subscriptions_read",
-        "work_schedule_read",
-    }
-)
+    def upload(self, *args: Any, **kwargs: Any) -> int:
+        """As in ``Shotgun``; the id is remembered, should a later step fail."""
+        number = super().upload(*args, **kwargs)
+        connection_of(self).made.append({"type": "Attachment", "id": number})
+        return number
+
+    def create(self, *args: Any, **kwargs: Any) -> Any:
+        """As in ``Shotgun``; if its image cannot be uploaded, the error tells what was created."""
+        with _telling_what_was_made(connection_of(self)):
+            return super().create(*args, **kwargs)
+
+    def share_thumbnail(self, *args: Any, **kwargs: Any) -> Any:
+        """As in ``Shotgun``; the error tells the id of what was uploaded before."""
+        with _telling_what_was_made(connection_of(self)):
+            return super().share_thumbnail(*args, **kwargs)
 
 
 @contextlib.contextmanager
-def _no_repeats(client: Shotgun) -> Generator[None, None, None]:
-    """Within the block the client sends each request once; after it the settings are as before."""
-    attributes, config = vars(client), client.config
-    attempts, rpc_attempts = attributes.get("MAX_ATTEMPTS"), config.max_rpc_attempts
+def _telling_what_was_made(connection: Connection) -> Iterator[None]:
+    """Have an error within say what the call had created before, in ``made`` and its message."""
+    start = len(connection.made)
     try:
-        attributes["MAX_ATTEMPTS"] = config.max_rpc_attempts = 1
         yield
-    finally:
-        config.max_rpc_attempts = rpc_attempts
-        if attempts is None:
-            attributes.pop("MAX_ATTEMPTS", None)
-        else:
-            attributes["MAX_ATTEMPTS"] = attempts
+    except Exception as error:
+        made = connection.made[start:]
+        if made and not getattr(error, "made", None):
+            error.made = made  # type: ignore[attr-defined]  # any error takes attributes
+            listed = ", ".join(f"{entity['type']} {entity['id']}" for entity in made)
+            add_text(error, f"before that, the call had created {listed}")
+        raise
 
 
-def _limit(client: Shotgun) -> float:
-    """Seconds of silence after which the site is given up."""
-    set_by_user = client.config.timeout_secs
-    return transport.DEFAULT_TIMEOUT if set_by_user is None else set_by_user
+def _request_name(args: tuple[Any, ...]) -> Optional[str]:
+    """The name of the request in the arguments of ``_http_request``; None if it is not told."""
+    if args and args[0] == "GET":
+        return "info"  # asks where a thumbnail is
+    body = args[2] if len(args) > 2 else None
+    match = _NAME.match(body) if isinstance(body, bytes) else None
+    return match[1].decode() if match else None
 
 
-def _connection_of(client: _PooledShotgun) -> Connection:
-    connection = client._pooled_connection()
-    if connection is None:
-        raise _given_back()
-    return connection
+_NAME = re.compile(rb'\{\s*"method_name":\s*"(\w+)"')
 
 
-def _given_back() -> RuntimeError:
-    return RuntimeError(
-        "this connection was given back to its pool, where another thread may use it; "
-        "use it only inside `with pool.lease() as sg:` or the function that it was given to"
-    )
+def _phase(client: Any, error: BaseException) -> Phase:
+    """How much of the request that *error* ended may have reached the site."""
+    transport = client._connection
+    if isinstance(transport, Transport):
+        return transport.phase
+    nothing = (ConnectionRefusedError, ServerNotFoundError, ssl.SSLCertVerificationError)
+    return Phase.NOTHING if isinstance(error, nothing) else Phase.WHOLE
+
+
+def _shut_down_official(client: Any) -> None:
+    """Wake a thread that is blocked in the official client's own connection."""
+    official = getattr(client, "_connection", None)
+    for connection in list(getattr(official, "connections", {}).values()):
+        with contextlib.suppress(OSError, AttributeError):
+            socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)
 
 
 class _TemplateShotgun(Shotgun):
@@ -292,29 +352,31 @@ class _TemplateShotgun(Shotgun):
 @functools.cache
 def connection_class(cls: type) -> type:
     """The class of the clients of connections, for a *cls* of the user."""
-    return _derived_class(_PooledShotgun, cls)
+    return _derived_class(_PooledShotgun, cls, OWN_WAYS)
 
 
 @functools.cache
 def template_class(cls: type) -> type:
     """The class of a template, for a *cls* of the user."""
-    return _derived_class(_TemplateShotgun, cls)
+    return _derived_class(_TemplateShotgun, cls, ())
 
 
-def _derived_class(mixin: type, cls: type) -> type:
-    """*cls* with *mixin* in front, under the name of *cls*: subclasses keep all they override."""
-    derived = types.new_class(cls.__name__, (mixin, cls))
+def _derived_class(front: type, cls: type, behind: tuple[type, ...]) -> type:
+    """*cls* between *front* and *behind*, under the name of *cls*."""
+    bases = (front, *behind, Shotgun) if cls is Shotgun else (front, cls, *behind)
+    derived = types.new_class(cls.__name__, bases)
     derived.__module__ = cls.__module__
     derived.__qualname__ = cls.__qualname__
     derived.__doc__ = cls.__doc__
+    derived._class_of_user = cls  # type: ignore[attr-defined]  # read by own_class
     return derived
 
 
 def own_class(cls: type) -> type:
     """The class that the user knows a client of class *cls* by."""
-    if issubclass(cls, (_PooledShotgun, _TemplateShotgun)):
-        return cls.__mro__[2]  # the derived class, the mixin, the class of the user
-    return cls
+    own = getattr(cls, "_class_of_user", cls)
+    assert isinstance(own, type)
+    return own
 
 
 def clone(source: Any, cls: type) -> Any:
@@ -363,5 +425,8 @@ def carry_server_info(template: Shotgun, client: Shotgun) -> None:
         client._server_caps = private_capabilities(known)
 
 
-def _session_token(client: Any) -> Optional[str]:
+def _session_token(client: Any) -> Any:
     return getattr(getattr(client, "config", None), "session_token", None)
+
+
+_ABSENT: Any = object()

@@ -8,16 +8,30 @@ executor refuses is refused as in the standard library: ``RuntimeError`` after a
     shotgun_api3.ShotgunError
     ├── PoolTimeout             (also a TimeoutError) no connection came free within the limit
     ├── DependencyError         a future among the arguments of a call failed
-    └── DeadlockError           (also a RuntimeError) calls wait for each other in a circle
+    ├── DeadlockError           (also a RuntimeError) calls wait for each other in a circle
+    └── UploadError             an upload failed; has the HTTP status, and the ids made so far
+
+The error of a write of which nobody knows whether the site carried it out keeps its class, says so
+in its message, and is told by :func:`outcome_unknown`.
 """
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
 from shotgun_api3.shotgun import ShotgunError
 
-__all__ = ["DeadlockError", "DependencyError", "PoolTimeout", "same_error"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "DeadlockError",
+    "DependencyError",
+    "PoolTimeout",
+    "UploadError",
+    "outcome_unknown",
+    "same_error",
+]
 
 E = TypeVar("E", bound=Exception)
 
@@ -32,6 +46,35 @@ class DependencyError(ShotgunError):
 
 class DeadlockError(ShotgunError, RuntimeError):
     """Calls wait for each other in a circle, so none of them would ever end."""
+
+
+class UploadError(ShotgunError):
+    """An upload failed.
+
+    Attributes:
+        status: The HTTP status that the site or the storage answered, if it answered.
+        headers: The headers of that answer.
+        made: What the call had created before: ``[{"type": ..., "id": ...}]``.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        status: Optional[int] = None,
+        headers: Optional[Mapping[str, str]] = None,
+    ) -> None:
+        super().__init__(text)
+        self.status = status
+        self.headers = dict(headers or {})
+        self.made: list[dict[str, Any]] = []
+
+
+def outcome_unknown(error: BaseException) -> bool:
+    """Whether nobody knows if the site carried out the write that *error* is about.
+
+    Such a call is never made again by itself. The message says what was sent and how to find out.
+    """
+    return bool(getattr(error, "_outcome_unknown", False))
 
 
 def same_error(error: E) -> E:

@@ -8,9 +8,16 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union, cast
 
-from shotgun_executor.arguments import check_count, check_integer, check_seconds, prototype_of
+from shotgun_executor.arguments import (
+    check_count,
+    check_integer,
+    check_seconds,
+    limits_of,
+    prototype_of,
+    retries_of,
+)
 from shotgun_executor.dispatch import Dispatch
-from shotgun_executor.facade import TransparentShotgun
+from shotgun_executor.facade import TransparentShotgun, repeating
 from shotgun_executor.mirror import (
     PRIVATE,
     FutureMethods,
@@ -19,6 +26,7 @@ from shotgun_executor.mirror import (
     invoke_filled,
     invoke_with_ids,
 )
+from shotgun_executor.opening import CONNECT_LIMIT, READ_LIMIT
 from shotgun_executor.options import ExecutorView
 from shotgun_executor.plain import copy_plain
 from shotgun_executor.pool import ConnectionPool, ThreadLeases
@@ -34,6 +42,8 @@ if TYPE_CHECKING:
 
     from shotgun_executor.arguments import ShotgunArguments
     from shotgun_executor.future import Future
+    from shotgun_executor.prototype import Prototype
+    from shotgun_executor.retry import Retries
 
     P = ParamSpec("P")
 
@@ -73,6 +83,11 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
         initializer: As in the standard library: called on each worker thread when it starts.
         initargs: Arguments of *initializer*.
         max_idle: Seconds after which an idle connection is closed rather than used again.
+        connect_timeout: Seconds in which a connection must be open, TLS included; None: no limit.
+        read_timeout: Seconds that the site may be silent; None: no limit. If
+            ``config.timeout_secs`` is set, that holds instead.
+        retries: How often a call that may be repeated is repeated, or a :class:`Retries` that
+            says more; 0 fails at once.
         **arguments: What else ``Shotgun`` takes: ``http_proxy``, ``ca_certs``, ``login`` and
             ``password``, ``session_token``, ... Nothing connects before the first call, unless
             ``connect=True`` asks for it.
@@ -95,6 +110,9 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
         initializer: Optional[Callable[..., object]] = None,
         initargs: tuple[Any, ...] = (),
         max_idle: float = 60.0,
+        connect_timeout: Optional[float] = CONNECT_LIMIT,
+        read_timeout: Optional[float] = READ_LIMIT,
+        retries: Union[int, Retries, None] = None,
         **arguments: Unpack[ShotgunArguments],
     ) -> None:
         check_count("ShotgunExecutor", "max_workers", max_workers)
@@ -103,7 +121,14 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
             raise TypeError(f"ShotgunExecutor: initializer must be a function, not {initializer!r}")
         self._workers = DEFAULT_WORKERS if max_workers is None else max_workers
         self._prototype = prototype_of(
-            "ShotgunExecutor", base_url, script_name, api_key, factory, arguments
+            "ShotgunExecutor",
+            base_url,
+            script_name,
+            api_key,
+            factory,
+            arguments,
+            limits_of("ShotgunExecutor", connect_timeout, read_timeout),
+            retries_of("ShotgunExecutor", retries),
         )
         self._pool = ConnectionPool(self._prototype, max_idle=max_idle)
         self._leases = ThreadLeases(self._pool)
@@ -306,17 +331,21 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
             check_arguments(self._prototype.client_class, name, args, kwargs)
         needs: list[concurrent.futures.Future[Any]] = []
         args, kwargs = copy_plain(args, needs), copy_plain(kwargs, needs)
-        invoked = (invoke_filled if needs else invoke_with_ids, name, args, kwargs)
+        invoke_it = invoke_filled if needs else invoke_with_ids
+        label = f"{name} {args[0]}" if args and isinstance(args[0], str) else name
         if name in PRIVATE:
-            submit = functools.partial(
-                self._dispatch.submit, run_privately, (self._prototype, *invoked), {}, label=name
-            )
+            run: Callable[..., Any] = functools.partial(run_privately, self._prototype)
+            label = name  # the first argument is a login
         else:
-            label = f"{name} {args[0]}" if args and isinstance(args[0], str) else name
-            submit = functools.partial(
-                self._dispatch.submit, self._leases.run, invoked, {}, label=label
-            )
-        return submit(needs=needs, priority=priority)
+            run = self._leases.run
+        return self._dispatch.submit(
+            _attempts,
+            (self._prototype, run, invoke_it, name, args, kwargs),
+            {},
+            needs=needs,
+            label=label,
+            priority=priority,
+        )
 
     def _has_method(self, name: str) -> bool:
         """Whether the clients have a public method of that name."""
@@ -428,6 +457,21 @@ class _ExecutorShotgun(TransparentShotgun):
     def close(self) -> None:
         """Close every connection of the executor; the next call opens one afresh."""
         self._executor.close()
+
+
+def _attempts(
+    prototype: Prototype,
+    run: Callable[..., Any],
+    invoke_it: Callable[..., Any],
+    name: str,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+) -> Any:
+    """Make a call on a worker, and make it again where that is safe."""
+    # A copy for each attempt: the client writes into its arguments.
+    return repeating(
+        prototype, name, lambda: run(invoke_it, name, copy_plain(args), copy_plain(kwargs))
+    )
 
 
 def _starter(

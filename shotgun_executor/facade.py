@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
+import threading
+import time
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from shotgun_api3.shotgun import Shotgun
 
-from shotgun_executor.arguments import check_count, check_seconds, prototype_of
+from shotgun_executor.arguments import (
+    check_count,
+    check_seconds,
+    limits_of,
+    prototype_of,
+    retries_of,
+)
 from shotgun_executor.mirror import LOCAL, PRIVATE, invoke
+from shotgun_executor.opening import CONNECT_LIMIT, READ_LIMIT
 from shotgun_executor.plain import copy_plain
 from shotgun_executor.pool import ConnectionPool, Lease, ThreadLeases
 from shotgun_executor.prototype import run_privately
@@ -22,8 +32,11 @@ if TYPE_CHECKING:
 
     from shotgun_executor.arguments import ShotgunArguments
     from shotgun_executor.prototype import Prototype
+    from shotgun_executor.retry import Retries
 
-__all__ = ["ShotgunPool", "ThreadLocalShotgun", "TransparentShotgun"]
+__all__ = ["ShotgunPool", "ThreadLocalShotgun", "TransparentShotgun", "repeating"]
+
+LOG = logging.getLogger("shotgun_executor")
 
 
 class TransparentShotgun(Shotgun):
@@ -50,16 +63,21 @@ class TransparentShotgun(Shotgun):
         raise NotImplementedError  # where the connection comes from is what the subclasses are
 
     def _call(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        args, kwargs = copy_plain(args), copy_plain(kwargs)
         run = self._run_privately if name in PRIVATE else self._run
-        return run(invoke, name, args, kwargs)
+        # A copy for each attempt: the client writes into its arguments.
+        return self._repeating(
+            name, lambda: run(invoke, name, copy_plain(args), copy_plain(kwargs))
+        )
+
+    def _repeating(self, name: str, attempt: Callable[[], Any]) -> Any:
+        return repeating(self._prototype, name, attempt)
 
     def _run_privately(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return run_privately(self._prototype, function, *args, **kwargs)
 
     def connect(self) -> None:
         """Ask the site for ``info``: returns if it answers, raises if it does not."""
-        self._run(invoke, "connect", (), {})
+        self._repeating("connect", lambda: self._run(invoke, "connect", (), {}))
 
     def close(self) -> None:
         """Close every connection; the next call opens one afresh."""
@@ -72,7 +90,8 @@ class TransparentShotgun(Shotgun):
         return caps
 
     def _ask_capabilities(self) -> ServerCapabilities:
-        caps: ServerCapabilities = self._run(lambda client: client.server_caps)
+        ask = functools.partial(self._run, lambda client: client.server_caps)
+        caps: ServerCapabilities = self._repeating("info", ask)
         return caps
 
     def __getattr__(self, name: str) -> Any:
@@ -91,6 +110,30 @@ class TransparentShotgun(Shotgun):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} for {self._prototype.host}>"
+
+
+def repeating(prototype: Prototype, name: str, attempt: Callable[[], Any]) -> Any:
+    """The result of *attempt*, a call of the method *name*; made again where that is safe.
+
+    On the current thread, which sleeps in between; Ctrl-C ends that at once.
+    """
+    repeats = prototype.repeats
+    began = time.monotonic()
+    number = 0
+    while True:
+        number += 1
+        try:
+            result = attempt()
+        except Exception as error:
+            elapsed = time.monotonic() - began
+            verdict = repeats.after(name, error, number, elapsed=elapsed)
+            if verdict.after is None:
+                raise
+        else:
+            repeats.succeeded()
+            return result
+        LOG.info("%s is made again in %.2f s: %s", name, verdict.after, verdict.reason)
+        threading.Event().wait(verdict.after)
 
 
 def _method(name: str, model: Optional[Callable[..., Any]] = None) -> Any:
@@ -145,6 +188,11 @@ class ShotgunPool(TransparentShotgun):
         max_size: How many connections there may be. None: as many as calls run at a time.
         timeout: Seconds to wait for a connection when *max_size* are in use.
         max_idle: Seconds after which an idle connection is closed rather than used again.
+        connect_timeout: Seconds in which a connection must be open, TLS included; None: no limit.
+        read_timeout: Seconds that the site may be silent; None: no limit. If
+            ``config.timeout_secs`` is set, that holds instead.
+        retries: How often a call that may be repeated is repeated, or a :class:`Retries` that
+            says more; 0 fails at once.
         **arguments: What else ``Shotgun`` takes. Nothing connects before the first call, unless
             ``connect=True`` asks for it.
     """
@@ -161,13 +209,25 @@ class ShotgunPool(TransparentShotgun):
         max_size: Optional[int] = None,
         timeout: Optional[float] = 60.0,
         max_idle: float = 60.0,
+        connect_timeout: Optional[float] = CONNECT_LIMIT,
+        read_timeout: Optional[float] = READ_LIMIT,
+        retries: Union[int, Retries, None] = None,
         **arguments: Unpack[ShotgunArguments],
     ) -> None:
         check_count("ShotgunPool", "max_size", max_size)
         check_seconds("ShotgunPool", "timeout", timeout)
         check_seconds("ShotgunPool", "max_idle", max_idle)
         super().__init__(
-            prototype_of("ShotgunPool", base_url, script_name, api_key, factory, arguments)
+            prototype_of(
+                "ShotgunPool",
+                base_url,
+                script_name,
+                api_key,
+                factory,
+                arguments,
+                limits_of("ShotgunPool", connect_timeout, read_timeout),
+                retries_of("ShotgunPool", retries),
+            )
         )
         vars(self)["_pool"] = ConnectionPool(
             self._prototype, max_size=max_size, timeout=timeout, max_idle=max_idle
@@ -224,6 +284,11 @@ class ThreadLocalShotgun(TransparentShotgun):
         script_name: As in ``Shotgun``.
         api_key: As in ``Shotgun``.
         factory: A function that returns a new client at each call, instead of *base_url*.
+        connect_timeout: Seconds in which a connection must be open, TLS included; None: no limit.
+        read_timeout: Seconds that the site may be silent; None: no limit. If
+            ``config.timeout_secs`` is set, that holds instead.
+        retries: How often a call that may be repeated is repeated, or a :class:`Retries` that
+            says more; 0 fails at once.
         **arguments: What else ``Shotgun`` takes. Nothing connects before the first call, unless
             ``connect=True`` asks for it.
     """
@@ -238,10 +303,22 @@ class ThreadLocalShotgun(TransparentShotgun):
         api_key: Optional[str] = None,
         *,
         factory: Optional[Callable[[], Any]] = None,
+        connect_timeout: Optional[float] = CONNECT_LIMIT,
+        read_timeout: Optional[float] = READ_LIMIT,
+        retries: Union[int, Retries, None] = None,
         **arguments: Unpack[ShotgunArguments],
     ) -> None:
         super().__init__(
-            prototype_of("ThreadLocalShotgun", base_url, script_name, api_key, factory, arguments)
+            prototype_of(
+                "ThreadLocalShotgun",
+                base_url,
+                script_name,
+                api_key,
+                factory,
+                arguments,
+                limits_of("ThreadLocalShotgun", connect_timeout, read_timeout),
+                retries_of("ThreadLocalShotgun", retries),
+            )
         )
         vars(self)["_pool"] = ConnectionPool(self._prototype)
         vars(self)["_leases"] = ThreadLeases(self._pool)

@@ -19,7 +19,10 @@ from shotgun_executor.connection import (
     usable_capabilities,
 )
 from shotgun_executor.once import Once
+from shotgun_executor.opening import Limits
+from shotgun_executor.retry import Repeats, Retries
 from shotgun_executor.settings import Settings, carry_over, read_settings
+from shotgun_executor.transport import Shared
 
 if TYPE_CHECKING:
     from shotgun_api3.shotgun import ServerCapabilities
@@ -46,8 +49,15 @@ class Prototype:
     """
 
     def __init__(
-        self, shotgun: Optional[Shotgun] = None, *, factory: Optional[Callable[[], Any]] = None
+        self,
+        shotgun: Optional[Shotgun] = None,
+        *,
+        factory: Optional[Callable[[], Any]] = None,
+        limits: Optional[Limits] = None,
+        retries: Optional[Retries] = None,
     ) -> None:
+        self.shared = Shared(limits or Limits())
+        self.repeats = Repeats(retries or Retries())
         self._factory = factory
         self._template: Once[Any] = Once()
         self._signed_in: Once[None] = Once()

@@ -1,136 +1,459 @@
-"""The HTTP connections of our clients: those of the client's httplib2, but for three things.
+"""Our HTTP: what a client has in place of httplib2, one request at a time.
 
-* They send a request once. httplib2 sends it again when the site closes the connection without an
-  answer, although the site may have carried it out.
-* They notice before a request is written that the site has closed the connection meanwhile.
-* They share one TLS context. httplib2 builds one for each, which reads the certificates anew.
+It never sends a request twice by itself, notices a connection that the peer has closed before it
+writes to it, keeps to limits of time, can be aborted, and knows how much of a request was sent.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import functools
+import enum
 import http.client
+import re
 import select
-import ssl
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional
+import socket
+import time
+import urllib.parse
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Protocol, Union
 
-from shotgun_api3.lib import httplib2
+from shotgun_executor.answers import Answer, AnswerReader, decompress
+from shotgun_executor.contract import RedirectLimit, RedirectMissingLocation
+from shotgun_executor.opening import Aborted, Limits, Proxy, Route, TlsContexts, open_socket
 
 if TYPE_CHECKING:
-    import socket
+    import ssl
+    from collections.abc import Iterator, Mapping
 
-__all__ = ["DEFAULT_TIMEOUT", "prepare"]
+    from shotgun_executor.opening import AbortSwitch
 
-DEFAULT_TIMEOUT = 120.0
-"""Seconds of silence after which the site is given up, unless ``config.timeout_secs`` says more.
+__all__ = ["Body", "Channel", "Phase", "Shared", "Transport"]
 
-A site has been seen to take 48 s for a batch of a thousand entities.
-"""
-
-
-def prepare(client: Any, scheme: str, server: str, timeout: float) -> None:
-    """See that *client*, an ``httplib2.Http``, uses a connection of ours, with this limit."""
-    connections = getattr(client, "connections", None)
-    if not isinstance(connections, dict):
-        return  # a subclass of the user has another transport
-    key = f"{scheme}:{server.lower()}"
-    connection = connections.get(key)
-    if connection is None:
-        connection = connections[key] = _new_connection(client, scheme, server, timeout)
-    client.timeout = timeout
-    if connection.timeout != timeout:
-        connection.timeout = timeout
-        if connection.sock is not None:
-            connection.sock.settimeout(timeout)
+_PIECE = 256 * 1024
+_SAFE = frozenset({"GET", "HEAD"})
+_REDIRECTS = frozenset({300, 301, 302, 303, 307, 308})
+# A line feed in a header would begin another; what http.client refuses, so is refused here.
+_ILLEGAL = re.compile(r"[\r\n]")
 
 
-def _new_connection(client: Any, scheme: str, server: str, timeout: float) -> Any:
-    if scheme == "https":
-        return _HttpsConnection(server, timeout, client.proxy_info, client.ca_certs)
-    connection: Any = _HttpConnection  # httplib2 is untyped
-    return connection(server, timeout=timeout, proxy_info=client.proxy_info)
+class Phase(enum.IntEnum):
+    """How much of a request may have reached the site."""
+
+    NOTHING = 0  # not a byte: it was refused before, or the connection was closed already
+    PART = 1  # it broke off: the site cannot have carried it out
+    WHOLE = 2
 
 
-class _SendsOnce(http.client.HTTPConnection):
-    """What both kinds of connections do differently."""
+class Body(Protocol):
+    """A body that is read piece by piece, from its start each time."""
 
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        """Send a request; on a new connection if the site has closed this one."""
-        if self.sock is not None and _is_over(self.sock):
-            self.close()
-        super().request(*args, **kwargs)
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+        ...
 
-    def getresponse(self, *args: Any, **kwargs: Any) -> http.client.HTTPResponse:
-        """Wait for the answer; no answer is an error that httplib2 does not repeat on."""
-        try:
-            return super().getresponse(*args, **kwargs)
-        except (http.client.BadStatusLine, http.client.ResponseNotReady) as error:
-            self.close()
-            raise ConnectionResetError(
-                errno.ECONNRESET, "the site closed the connection without an answer"
-            ) from error
+    def pieces(self) -> Iterator[Union[bytes, memoryview]]:
+        """All of it, from the start."""
+        ...
 
 
-class _HttpConnection(_SendsOnce, httplib2.HTTPConnectionWithTimeout):
-    """An unencrypted connection."""
+class Shared:
+    """What the transports of one pool share."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.contexts = TlsContexts()
+        self.failed_at = 0.0
+        """When a connection failed last: those that were idle then may have gone the same way."""
 
 
-class _HttpsConnection(_SendsOnce, httplib2.HTTPSConnectionWithTimeout):
-    """A TLS connection that uses the shared context."""
+class Channel:
+    """One connection to one place, opened when it is needed."""
 
-    def __init__(self, host: str, timeout: float, proxy_info: Any, ca_certs: Optional[str]) -> None:
-        # Not httplib2's constructor, which builds a context; what else it sets is set here.
-        self.ca_certs = ca_certs or httplib2.CA_CERTS
-        http.client.HTTPSConnection.__init__(
-            self, host, timeout=timeout, context=_shared_context(self.ca_certs)
+    def __init__(
+        self, route: Route, shared: Shared, switch: AbortSwitch, context: Optional[ssl.SSLContext]
+    ) -> None:
+        self.route = route
+        self.limits = shared.limits
+        self.phase = Phase.NOTHING
+        self._shared = shared
+        self._switch = switch
+        self._context = context
+        self._sock: Optional[socket.socket] = None
+        self._reader: Optional[AnswerReader] = None
+        self._watch = _Watch()
+        self._used_at = 0.0
+
+    @property
+    def sock(self) -> Optional[socket.socket]:
+        """The socket, if it is open."""
+        return self._sock
+
+    def request(
+        self,
+        method: str,
+        target: str,
+        body: Union[bytes, Body, None] = None,
+        headers: Optional[Mapping[str, str]] = None,
+    ) -> None:
+        """Send a request, over a new connection if the one that is there is not usable."""
+        length = len(body) if isinstance(body, bytes) else 0 if body is None else body.size
+        head = _head(
+            method, target, self.route, headers or {}, length if body is not None else None
         )
-        self.proxy_info = proxy_info
-        self.disable_ssl_certificate_validation = False
-        self.key_file = self.cert_file = self.key_password = None
+        self.send(method, head, body, length)
+
+    def send(self, method: str, head: bytes, body: Union[bytes, Body, None], length: int) -> None:
+        """Send a request with a head that was made before."""
+        self.phase = Phase.NOTHING
+        sock = self._ready()
+        if body is None or (isinstance(body, bytes) and length <= _PIECE):
+            self._write(sock, head + body if body else head, last=True)
+        else:
+            self._write(sock, head, last=False)
+            self._stream(sock, body)
+
+    def answer(self, method: str) -> Answer:
+        """The head of the answer to the request that was sent."""
+        assert self._reader is not None, "nothing was sent"
+        try:
+            return self._reader.head(method)
+        except socket.timeout as error:
+            raise self._silent() from error
+
+    def body(self, answer: Answer) -> bytes:
+        """The body that belongs to *answer*, whole."""
+        assert self._reader is not None
+        try:
+            body = self._reader.body(answer)
+        except socket.timeout as error:
+            raise self._silent() from error
+        self.finish(answer)
+        return body
+
+    def pieces(self, answer: Answer) -> Iterator[bytes]:
+        """The body that belongs to *answer*, piece by piece."""
+        assert self._reader is not None
+        try:
+            yield from self._reader.pieces(answer)
+        except socket.timeout as error:
+            raise self._silent() from error
+        self.finish(answer)
+
+    def finish(self, answer: Answer) -> None:
+        """The answer was read to its end."""
+        self._used_at = time.monotonic()
+        whole = self.phase is Phase.WHOLE and self._reader is not None and self._reader.clean
+        if answer.last or not whole:
+            self.close()
+
+    def close(self) -> None:
+        """Close the connection; the next request opens another."""
+        sock, self._sock, self._reader = self._sock, None, None
+        if sock is not None:
+            self._switch.release()
+            sock.close()
+
+    def _ready(self) -> socket.socket:
+        """A socket to write to, guarded by the switch."""
+        sock = self._sock
+        if sock is not None:
+            if self._used_at >= self._shared.failed_at and not self._watch.readable():
+                self._switch.guard(sock)
+                sock.settimeout(self.limits.read)
+                return sock
+            # Nothing was asked, so what there is to read is the end, or not for us.
+            self.close()
+        sock = open_socket(self.route, self.limits.connect, self._switch, self._context)
+        sock.settimeout(self.limits.read)
+        self._sock = sock
+        self._reader = AnswerReader(sock)
+        self._watch.set(sock)
+        return sock
+
+    def _write(self, sock: socket.socket, data: Union[bytes, memoryview], *, last: bool) -> None:
+        """Write all of *data*; the limit holds for each silence, not for the whole."""
+        before = self.phase
+        # Before it is sent: an interrupt may come when it is, and before that is noted.
+        self.phase = Phase.WHOLE if last else Phase.PART
+        sent = 0
+        try:
+            sent = sock.send(data)
+            if sent < len(data):
+                rest = memoryview(data)[sent:]
+                while rest:
+                    rest = rest[sock.send(rest[:_PIECE]) :]
+        except OSError as error:
+            self.phase = Phase.PART if sent else before
+            if isinstance(error, socket.timeout):
+                raise self._silent() from error
+            raise
+
+    def _stream(self, sock: socket.socket, body: Union[bytes, Body]) -> None:
+        pieces = _slices(body) if isinstance(body, bytes) else body.pieces()
+        for piece in pieces:
+            if self._watch.readable():
+                return  # the site answers already: it will not read the rest
+            try:
+                self._write(sock, piece, last=False)
+            except (BrokenPipeError, ConnectionResetError):
+                if not self._switch.thrown and self._watch.readable(0.5):
+                    return  # it may have said why
+                raise
+        self.phase = Phase.WHOLE
+
+    def _silent(self) -> Exception:
+        return socket.timeout(
+            f"{self.route.host} was silent for {self.limits.read:g} s (read_timeout)"
+        )
 
 
-def _shared_context(ca_certs: str) -> ssl.SSLContext:
-    """The TLS context for a file of certificates; another if the file has changed."""
-    changed = 0
-    with contextlib.suppress(OSError):  # the context will say what is wrong with the file
-        changed = Path(ca_certs).stat().st_mtime_ns
-    return _context(ca_certs, changed)
+class _Watch:
+    """Whether there is something to read on a socket."""
+
+    def __init__(self) -> None:
+        self._sock: Optional[socket.socket] = None
+        self._poll: Any = None
+
+    def set(self, sock: socket.socket) -> None:
+        self._sock = sock
+        if hasattr(select, "poll"):  # knows more than the 1024 sockets of select(); not on Windows
+            self._poll = select.poll()
+            self._poll.register(sock, select.POLLIN)
+
+    def readable(self, seconds: float = 0.0) -> bool:
+        if self._poll is not None:
+            return bool(self._poll.poll(seconds * 1000))
+        assert self._sock is not None
+        return bool(select.select([self._sock], [], [], seconds)[0])
 
 
-@functools.lru_cache(maxsize=8)
-def _context(ca_certs: str, _changed: int) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks the chain and the host's name
-    context.load_verify_locations(ca_certs)
-    return context
+class _Place(NamedTuple):
+    """A URL, taken apart."""
+
+    route: Route
+    target: str
 
 
-def _is_over(sock: socket.socket) -> bool:
-    """Whether the peer has closed the connection, or sent what nobody asked for."""
-    if not _readable(sock):
-        return False
-    if not isinstance(sock, ssl.SSLSocket):
-        return True
-    # A TLS session ticket makes the socket readable too; reading takes such records in.
-    timeout = sock.gettimeout()
-    try:
-        sock.settimeout(0)
-        sock.recv(1)
-    except ssl.SSLWantReadError:
-        return False
-    except OSError:
-        return True
-    else:
-        return True
-    finally:
-        sock.settimeout(timeout)
+class Transport:
+    """What a client keeps in place of its ``httplib2.Http``.
+
+    Guarantees:
+
+    * A request is sent once, or not at all. Redirections are followed as httplib2 does it.
+    * What fails leaves no connection behind that could hold the answer to it.
+    * :attr:`phase` tells how much of the last request was sent.
+    """
+
+    def __init__(
+        self,
+        shared: Shared,
+        switch: AbortSwitch,
+        *,
+        ca_file: str,
+        proxy: Optional[Proxy] = None,
+        limits: Optional[Callable[[], Limits]] = None,
+    ) -> None:
+        """A transport without a connection.
+
+        Args:
+            shared: What it shares with others.
+            switch: What wakes it.
+            ca_file: The authorities that it trusts.
+            proxy: What requests of the JSON API go through.
+            limits: Asked before each request.
+        """
+        self.connections: dict[Route, Channel] = {}
+        self.phase = Phase.NOTHING
+        self.proxy = proxy
+        self._shared = shared
+        self._switch = switch
+        self._ca_file = ca_file
+        self._limits = limits or (lambda: shared.limits)
+        # The last URL and the last head: a client sends the same ones all the time.
+        self._place: tuple[str, Optional[_Place]] = ("", None)
+        self._head: tuple[Any, bytes] = (None, b"")
+
+    def request(
+        self,
+        url: str,
+        method: str = "GET",
+        body: Union[bytes, str, None] = None,
+        headers: Optional[Mapping[str, str]] = None,
+        redirections: int = 5,
+    ) -> tuple[Answer, bytes]:
+        """Send a request and read the whole answer, as httplib2 does it.
+
+        Raises:
+            ServerNotFoundError: The name of the site is unknown.
+            OSError: The connection failed; ``socket.timeout`` if a limit was reached.
+            http.client.HTTPException: What came is no answer.
+            Aborted: The call was aborted.
+        """
+        if isinstance(body, str):
+            body = body.encode()
+        self.phase = Phase.NOTHING
+        while True:
+            answer, content = self._once(url, method, body, headers or {})
+            redirected = answer.status in (303, 308) or method in _SAFE
+            if not redirected or answer.status not in _REDIRECTS:
+                return answer, content
+            if redirections <= 0:
+                raise RedirectLimit("too many redirections", answer, content)  # type: ignore[no-untyped-call]  # httplib2 has no types
+            if "location" not in answer:
+                if answer.status == 300:
+                    return answer, content
+                raise RedirectMissingLocation("no location to go to", answer, content)  # type: ignore[no-untyped-call]  # likewise
+            redirections -= 1
+            url = urllib.parse.urljoin(url, answer["location"])
+            if answer.status in (302, 303):
+                method, body = "GET", None
+            headers = {k: v for k, v in (headers or {}).items() if k.lower() != "authorization"}
+
+    def _once(
+        self, url: str, method: str, body: Optional[bytes], headers: Mapping[str, str]
+    ) -> tuple[Answer, bytes]:
+        place = self._place_of(url)
+        if "accept-encoding" not in headers:
+            headers = {**headers, "accept-encoding": "gzip, deflate"}
+        channel, answer = self.exchange(place.route, place.target, method, body, headers)
+        with _Failing(self, channel):
+            content = channel.body(answer)
+        self._switch.release()
+        return answer, decompress(answer, content)
+
+    def exchange(
+        self,
+        route: Route,
+        target: str,
+        method: str,
+        body: Union[bytes, Body, None],
+        headers: Mapping[str, str],
+    ) -> tuple[Channel, Answer]:
+        """Send a request and read the head of the answer; the body is yet to be read."""
+        channel = self.connections.get(route)
+        if channel is None:
+            channel = self.connections[route] = self._new_channel(route)
+        channel.limits = self._limits()
+        length = len(body) if isinstance(body, bytes) else 0 if body is None else body.size
+        head = self._head_of(method, target, route, headers, length if body is not None else None)
+        with _Failing(self, channel):
+            channel.send(method, head, body, length)
+            return channel, channel.answer(method)
+
+    def read(self, channel: Channel, answer: Answer) -> bytes:
+        """The rest of what :meth:`exchange` began."""
+        with _Failing(self, channel):
+            body = channel.body(answer)
+        self._switch.release()
+        return body
+
+    def read_pieces(self, channel: Channel, answer: Answer) -> Iterator[bytes]:
+        """The same, piece by piece."""
+        with _Failing(self, channel):
+            yield from channel.pieces(answer)
+        self._switch.release()
+
+    def close(self) -> None:
+        """Close all connections; the next request opens another."""
+        for channel in list(self.connections.values()):
+            channel.close()
+        self.connections.clear()
+
+    def failed(self, channel: Channel, error: BaseException) -> None:
+        """A request ended without a whole answer."""
+        self.phase = max(self.phase, channel.phase)
+        channel.close()
+        if isinstance(error, (OSError, http.client.HTTPException)) and not self._switch.thrown:
+            self._shared.failed_at = time.monotonic()
+
+    @property
+    def aborted(self) -> bool:
+        """Whether somebody has aborted the call."""
+        return self._switch.thrown
+
+    def _new_channel(self, route: Route) -> Channel:
+        secure = route.scheme == "https"
+        context = self._shared.contexts.get(self._ca_file) if secure else None
+        return Channel(route, self._shared, self._switch, context)
+
+    def _place_of(self, url: str) -> _Place:
+        last, place = self._place
+        if url != last or place is None:
+            place = place_of(url, self.proxy)
+            self._place = (url, place)
+        return place
+
+    def _head_of(
+        self,
+        method: str,
+        target: str,
+        route: Route,
+        headers: Mapping[str, str],
+        length: Optional[int],
+    ) -> bytes:
+        key = (method, target, route, tuple(headers.items()))
+        last, head = self._head
+        if key != last:
+            head = _head(method, target, route, headers, None)[:-2]
+            self._head = (key, head)
+        return head + (b"\r\n" if length is None else b"content-length: %d\r\n\r\n" % length)
 
 
-def _readable(sock: socket.socket) -> bool:
-    if hasattr(select, "poll"):  # select() itself fails for numbers above a thousand
-        poll = select.poll()
-        poll.register(sock, select.POLLIN)
-        return bool(poll.poll(0))
-    return bool(select.select([sock], [], [], 0)[0])
+class _Failing:
+    """Closes the channel of what fails, and says if it was because of an abort."""
+
+    __slots__ = ("_channel", "_transport")
+
+    def __init__(self, transport: Transport, channel: Channel) -> None:
+        self._transport = transport
+        self._channel = channel
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: Optional[type[BaseException]], error: Optional[BaseException], _: object
+    ) -> None:
+        if error is None:
+            self._transport.phase = max(self._transport.phase, self._channel.phase)
+            return
+        self._transport.failed(self._channel, error)
+        if self._transport.aborted and isinstance(error, Exception):
+            raise Aborted from error
+
+
+def place_of(url: str, proxy: Optional[Proxy]) -> _Place:
+    """Where *url* leads: the connection that it needs, and what to ask for over it."""
+    parts = urllib.parse.urlsplit(url)
+    scheme = parts.scheme.lower()
+    if scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"no http or https URL: {url.partition('?')[0]!r}")
+    host = parts.hostname if parts.hostname.isascii() else parts.hostname.encode("idna").decode()
+    port = parts.port or (443 if scheme == "https" else 80)
+    target = urllib.parse.quote(parts.path or "/", safe="/%:;=@&+$,!~*'()-._")
+    if parts.query:
+        target += "?" + parts.query.replace(" ", "%20")
+    route = Route(scheme, host, port, proxy)
+    if route.forwarded:
+        target = f"{scheme}://{route.authority}{target}"
+    return _Place(route, target)
+
+
+def _head(
+    method: str, target: str, route: Route, headers: Mapping[str, str], length: Optional[int]
+) -> bytes:
+    lines = [f"{method} {target} HTTP/1.1", f"Host: {route.authority}"]
+    for name, value in headers.items():
+        if _ILLEGAL.search(name) or _ILLEGAL.search(value):
+            raise ValueError(f"Invalid header value in {name[:50]!r}: it has more than one line")
+        lines.append(f"{name}: {value}")
+    if _ILLEGAL.search(target) or " " in target:
+        raise ValueError("a URL with a space or more than one line")
+    if length is not None:
+        lines.append(f"content-length: {length}")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def _slices(body: bytes) -> Iterator[memoryview]:
+    view = memoryview(body)
+    for start in range(0, len(view), _PIECE):
+        yield view[start : start + _PIECE]

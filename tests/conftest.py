@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -64,13 +65,26 @@ def executor(sandbox: Sandbox) -> Iterator[ShotgunExecutor]:
         yield executor
 
 
-@pytest.fixture(params=["executor.shotgun", "ShotgunPool", "ThreadLocalShotgun"])
+FRONTS = ["executor.shotgun", "ShotgunPool", "ThreadLocalShotgun"]
+
+
+@pytest.fixture(params=FRONTS)
 def front(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[Front]:
     """Each of the clients that threads may share: what holds for one holds for all."""
-    if request.param == "executor.shotgun":
-        with ShotgunExecutor(sandbox.url, **sandbox.credentials) as executor:
+    yield from _front(request.param, sandbox)
+
+
+@pytest.fixture(params=FRONTS)
+def front_without_retries(request: pytest.FixtureRequest, sandbox: Sandbox) -> Iterator[Front]:
+    """The same, and each call fails at once."""
+    yield from _front(request.param, sandbox, retries=0)
+
+
+def _front(name: str, sandbox: Sandbox, **settings: Any) -> Iterator[Front]:
+    if name == "executor.shotgun":
+        with ShotgunExecutor(sandbox.url, **sandbox.credentials, **settings) as executor:
             yield Front(executor.shotgun, executor)
         return
-    cls = {"ShotgunPool": ShotgunPool, "ThreadLocalShotgun": ThreadLocalShotgun}[request.param]
-    with cls(sandbox.url, **sandbox.credentials) as sg:
+    cls = {"ShotgunPool": ShotgunPool, "ThreadLocalShotgun": ThreadLocalShotgun}[name]
+    with cls(sandbox.url, **sandbox.credentials, **settings) as sg:
         yield Front(sg, sg)

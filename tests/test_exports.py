@@ -74,7 +74,7 @@ def test_package_needs_no_extra(name: str):
 def test_public_names_are_documented(package: ModuleType, name: str):
     """Each public class or function has a docstring of its own, and so have its public methods."""
     member = getattr(package, name)
-    assert vars(member).get("__doc__")
+    assert member.__doc__
     if inspect.isclass(member):
         for attribute, value in vars(member).items():
             if not attribute.startswith("_") and (callable(value) or isinstance(value, property)):

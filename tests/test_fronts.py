@@ -183,8 +183,9 @@ def test_front_refused_key_raises_authentication_fault(front):
 
 
 @pytest.mark.parametrize("status", [403, 429, 500, 503])
-def test_front_http_error_is_a_protocol_error(front, sandbox, status):
+def test_front_http_error_is_a_protocol_error(front_without_retries, sandbox, status):
     """An HTTP error is the client's ProtocolError with the status, and the next call works."""
+    front = front_without_retries
     front.sg.connect()
     sandbox.fail_next("read", status=status)
     with pytest.raises(shotgun_api3.ProtocolError) as raised:
@@ -193,12 +194,12 @@ def test_front_http_error_is_a_protocol_error(front, sandbox, status):
     assert front.sg.find("Shot", []) == []
 
 
-def test_front_site_that_dies_midway_is_an_error_of_that_call(front, sandbox):
+def test_front_site_that_dies_midway_is_an_error_of_that_call(front_without_retries, sandbox):
     """A connection that is cut fails the call that used it; the next one connects anew."""
+    front = front_without_retries
     front.sg.connect()
     front.sg.find("Shot", [])
-    # httplib2 sends once more when the connection is closed without an answer
-    sandbox.drop_next("read", count=2)
+    sandbox.drop_next("read")
     with pytest.raises((OSError, shotgun_api3.lib.httplib2.HttpLib2Error)):
         front.sg.find("Shot", [])
     assert front.sg.find("Shot", []) == []
@@ -207,7 +208,7 @@ def test_front_site_that_dies_midway_is_an_error_of_that_call(front, sandbox):
 def test_front_site_that_cannot_be_reached_is_an_error_of_that_call(sandbox):
     """Nothing listens: each call fails by itself, and constructing says nothing of it."""
     for cls in (ShotgunExecutor, ShotgunPool, ThreadLocalShotgun):
-        with cls("http://127.0.0.1:9", script_name="a", api_key="b") as owner:
+        with cls("http://127.0.0.1:9", script_name="a", api_key="b", retries=0) as owner:
             sg = owner.shotgun if cls is ShotgunExecutor else owner
             for _ in range(2):
                 with pytest.raises(ConnectionRefusedError):

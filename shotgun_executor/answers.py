@@ -41,12 +41,24 @@ class Answer(dict[str, str]):
         self.cookies: list[str] = []  # each Set-Cookie, since they cannot be joined
 
 
+class BrokenOff(http.client.IncompleteRead):
+    """The connection ended in the middle of an answer."""
+
+    def __init__(self, missing: Optional[int] = None) -> None:
+        super().__init__(b"", missing)
+        count = "" if missing is None else f", {missing} bytes before its end"
+        self.args = (f"the connection ended in the middle of an answer{count}",)
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # that of the base knows only of bytes
+
+
 class AnswerReader:
     """Reads the answers on one socket.
 
     Raises, each of which means that the connection is of no more use:
         RemoteDisconnected: The peer closed the connection before the first byte.
-        IncompleteRead: It closed it in the middle.
+        BrokenOff: It closed it in the middle.
         HTTPException: What came is no HTTP.
         socket.timeout: Nothing came for as long as the socket allows.
     """
@@ -119,7 +131,7 @@ class AnswerReader:
                     raise http.client.RemoteDisconnected(
                         "the site closed the connection without an answer"
                     )
-                raise http.client.IncompleteRead(bytes(buffer))
+                raise BrokenOff
 
     def _exactly(self, length: int) -> bytes:
         buffer = self._buffer
@@ -143,13 +155,13 @@ class AnswerReader:
             count = self._sock.recv_into(view[filled:])
             if not count:
                 read = length - left + filled
-                raise http.client.IncompleteRead(b"", length - read)
+                raise BrokenOff(length - read)
             filled += count
 
     def _some(self, most: int, expected: Optional[int]) -> bytes:
         """At least one byte and at most *most*."""
         if not self._buffer and not self._more():
-            raise http.client.IncompleteRead(b"", expected)
+            raise BrokenOff(expected)
         piece = bytes(self._buffer[:most])
         del self._buffer[:most]
         return piece
@@ -170,7 +182,7 @@ class AnswerReader:
             if len(self._buffer) > _LONGEST_LINE:
                 raise http.client.LineTooLong("chunk size")
             if not self._more():
-                raise http.client.IncompleteRead(bytes(self._buffer))
+                raise BrokenOff
 
     def _chunks(self) -> Iterator[bytes]:
         while True:

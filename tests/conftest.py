@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import ssl
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import trustme
 
 from shotgun_executor import ShotgunExecutor, ShotgunPool, ThreadLocalShotgun
 from shotgun_executor.sandbox import Sandbox
@@ -88,3 +90,25 @@ def _front(name: str, sandbox: Sandbox, **settings: Any) -> Iterator[Front]:
     cls = {"ShotgunPool": ShotgunPool, "ThreadLocalShotgun": ThreadLocalShotgun}[name]
     with cls(sandbox.url, **sandbox.credentials, **settings) as sg:
         yield Front(sg, sg)
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """A certificate authority of our own."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def tls(authority: trustme.CA) -> ssl.SSLContext:
+    """What a server for 127.0.0.1 needs."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+@pytest.fixture(scope="session")
+def ca_file(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The file that trusts it."""
+    path = tmp_path_factory.mktemp("ca") / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return str(path)

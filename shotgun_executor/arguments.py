@@ -150,10 +150,10 @@ def check_count(owner: str, name: str, value: object) -> None:
         raise ValueError(f"{owner}: {name} must be at least 1, got {value}")
 
 
-def check_integer(owner: str, name: str, value: object) -> int:
-    """Refuse what is no integer."""
+def check_integer(owner: str, name: str, value: object, what: str = "an integer") -> int:
+    """Refuse what is no integer; *what* it should have been, for the error."""
     if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{owner}: {name} must be an integer, not {value!r}")
+        raise TypeError(f"{owner}: {name} must be {what}, not {value!r}")
     return value
 
 
@@ -194,9 +194,6 @@ def retries_of(owner: str, retries: Union[int, Retries, None]) -> Retries:
         return Retries()
     if isinstance(retries, Retries):
         return retries
-    given: object = retries
-    if not isinstance(given, int) or isinstance(given, bool):
-        raise TypeError(f"{owner}: retries must be a number or a Retries, not {given!r}")
-    if given < 0:
-        raise ValueError(f"{owner}: retries must not be negative, got {given}; 0 fails at once")
-    return Retries(given)
+    if check_integer(owner, "retries", retries, "a number or a Retries") < 0:
+        raise ValueError(f"{owner}: retries must not be negative, got {retries}; 0 fails at once")
+    return Retries(retries)

@@ -42,7 +42,7 @@ from shotgun_executor.settings import (
 from shotgun_executor.transport import Phase, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from shotgun_executor.prototype import Prototype
 
@@ -284,7 +284,7 @@ class _PooledShotgun(Shotgun):
 
 
 @contextlib.contextmanager
-def _telling_what_was_made(connection: Connection) -> Iterator[None]:
+def _telling_what_was_made(connection: Connection) -> Generator[None, None, None]:
     """Have an error within say what the call had created before, in ``made`` and its message."""
     start = len(connection.made)
     try:

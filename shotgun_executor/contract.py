@@ -109,10 +109,10 @@ def usable(cls: type = Shotgun) -> frozenset[str]:
 # Errors of the HTTP library inside shotgun_api3, which users' except clauses name.
 try:
     from shotgun_api3.lib.httplib2.error import (
-        FailedToDecompressContent,
-        RedirectLimit,
-        RedirectMissingLocation,
-        ServerNotFoundError,
+        FailedToDecompressContent,  # pyright: ignore[reportAssignmentType]  # or ours, below
+        RedirectLimit,  # pyright: ignore[reportAssignmentType]  # or ours, below
+        RedirectMissingLocation,  # pyright: ignore[reportAssignmentType]  # or ours, below
+        ServerNotFoundError,  # pyright: ignore[reportAssignmentType]  # or ours, below
     )
 except ImportError:  # a version without that library: nobody can name its errors
 
@@ -136,7 +136,9 @@ except ImportError:  # a version without that library: nobody can name its error
 
 
 try:
-    from shotgun_api3.lib.httplib2.socks import HTTPError as ProxyError
+    from shotgun_api3.lib.httplib2.socks import (
+        HTTPError as ProxyError,  # pyright: ignore[reportAssignmentType]  # or ours, below
+    )
 except ImportError:
 
     class ProxyError(Exception):  # type: ignore[no-redef]

@@ -206,8 +206,7 @@ class Retries:
         longest_retry_after: float = 60.0,
         within: Optional[float] = None,
     ) -> None:
-        given: object = count
-        if not isinstance(given, int) or isinstance(given, bool) or given < 0:
+        if not _is_count(count):
             raise ValueError(f"Retries: count must be an integer of at least 0, not {count!r}")
         seconds: dict[str, object] = {
             "first_wait": first_wait,
@@ -265,6 +264,10 @@ class Budget:
 
     def __repr__(self) -> str:
         return f"<Budget {self._left:g} of {self.size:g} repeats left>"
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 class Repeats:

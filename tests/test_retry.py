@@ -282,15 +282,27 @@ def test_writes_are_carried_out_at_most_once(cls, fault):
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_executor_leaves_repeats_to_its_dispatch_and_marks_the_error(fault):
-    """What the dispatch needs is on the error: what was sent, and a verdict from it."""
+def test_futures_are_made_again_only_where_that_is_safe(fault):
+    """A write of a future is repeated if the site did not carry it out, and else says so."""
     with serving(failing("create", 1, FAULTS[fault])) as server:
-        with ShotgunExecutor(server.url, **KEYS, read_timeout=0.2) as executor:
-            error = executor.create("Shot", {"code": "a"}).exception(LONG)
-            assert outcome_unknown(error) is (fault not in ("429", "503"))
-            verdict = executor._prototype.repeats.after("create", error, 1)
-            assert verdict.repeat is (fault in ("429", "503"))
-            assert server.names().count("create") == 1
+        retries = Retries(2, first_wait=0)
+        with ShotgunExecutor(server.url, **KEYS, read_timeout=0.2, retries=retries) as executor:
+            future = executor.create("Shot", {"code": "a"})
+            safe = fault in ("429", "503")
+            error = future.exception(LONG)
+            assert (error is None) is safe
+            assert safe or outcome_unknown(error)
+            assert server.names().count("create") == (2 if safe else 1)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_futures_of_reads_are_made_again(fault):
+    """A read of a future is repeated after whatever passes."""
+    with serving(failing("read", 2, FAULTS[fault])) as server:
+        retries = Retries(2, first_wait=0)
+        with ShotgunExecutor(server.url, **KEYS, read_timeout=0.2, retries=retries) as executor:
+            assert executor.find_one("Shot", []).result(LONG) is not None
+        assert server.names().count("read") == 3
 
 
 def test_writes_are_sent_again_when_the_site_refused_the_connection():

@@ -56,11 +56,14 @@ if not _runs(OWN):
 SUPPORTED = nox.project.python_versions(PYPROJECT)
 # A Python newer than the classifiers is tried as well, if it is the one that runs nox.
 PYTHONS = SUPPORTED if OWN in SUPPORTED else [*SUPPORTED, OWN]
+# Releases of shotgun_api3, from the oldest that is supported to the newest that was tried.
+CLIENTS = ["3.9.2", "3.10.0", "3.10.2", "3.10.3"]
 FOUND = [python for python in PYTHONS if python == OWN or _runs(python)]
 
 nox.options.sessions = [
     *(f"tests-{python}" for python in FOUND),
     "lowest",
+    "contract",
     "lint",
     "typing",
     "docs",
@@ -87,6 +90,15 @@ def lowest(session: nox.Session) -> None:
         oldest += _lowest(project["optional-dependencies"]["sandbox"])
     session.install("-e", ".[sandbox]", *oldest, *_group("test"))
     session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session(python=FOUND[0])
+@nox.parametrize("client", CLIENTS)
+def contract(session: nox.Session, client: str) -> None:
+    """Check what is leaned on in shotgun_api3 with several of its releases."""
+    session.install("-e", ".[sandbox]", f"shotgun_api3=={client}", *_group("test"))
+    files = ("test_contract", "test_parity", "test_transport", "test_files", "test_retry")
+    session.run("python", "-m", "pytest", *(f"tests/{name}.py" for name in files))
 
 
 @nox.session

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from shotgun_executor.answers import Answer
     from shotgun_executor.connection import Connection
-    from shotgun_executor.transport import Body, Transport
+    from shotgun_executor.transport import Body, Channel, Transport
 
 __all__ = ["FilePart", "FileRequests", "Target", "file_proxy", "upload_progress"]
 
@@ -161,7 +161,7 @@ class FileRequests:
     def __init__(
         self,
         connection: Connection,
-        transport: Transport,
+        transport: Callable[[], Transport],
         proxy_for: Callable[[str, str], Optional[Proxy]],
         agent: str,
     ) -> None:
@@ -275,12 +275,13 @@ class FileRequests:
         *,
         writes: bool,
     ) -> tuple[Answer, bytes]:
-        connection, transport = self._connection, self._transport
+        connection = self._connection
         clean = False
         connection.begin_request()
+        transport = self._transport()  # a failure before has closed the last one
         transport.phase = Phase.NOTHING
         try:
-            channel, answer = self._begin(method, url, body, headers)
+            channel, answer = self._begin(transport, method, url, body, headers)
             content = transport.read(channel, answer)
             clean = True
         except BaseException:
@@ -295,24 +296,25 @@ class FileRequests:
 
     def _begin(
         self,
+        transport: Transport,
         method: str,
         url: str,
         body: Union[bytes, Body, None],
         headers: Mapping[str, str],
-    ) -> Any:
+    ) -> tuple[Channel, Answer]:
         parts = urllib.parse.urlsplit(url)
         place = place_of(url, self._proxy_for(parts.scheme, parts.netloc))
         headers = {"User-Agent": self._agent, "Accept-Encoding": "identity", **headers}
         proxy = place.route.proxy
         if proxy is not None and place.route.forwarded and proxy.authorization:
             headers["Proxy-Authorization"] = proxy.authorization
-        return self._transport.exchange(place.route, place.target, method, body, headers)
+        return transport.exchange(place.route, place.target, method, body, headers)
 
     def _get(
         self, url: str, target: Optional[Target], cookies: Optional[http.cookiejar.CookieJar]
     ) -> tuple[Answer, bytes]:
         """One step of a download."""
-        connection, transport = self._connection, self._transport
+        connection = self._connection
         request = urllib.request.Request(url)  # noqa: S310 - only asked for its cookies
         headers = {}
         if cookies is not None:
@@ -320,8 +322,10 @@ class FileRequests:
             headers = {"Cookie": request.get_header("Cookie", "")}
         clean = False
         connection.begin_request()
+        transport = self._transport()
         try:
-            channel, answer = self._begin("GET", url, None, {k: v for k, v in headers.items() if v})
+            sent = {name: value for name, value in headers.items() if value}
+            channel, answer = self._begin(transport, "GET", url, None, sent)
             content = b""
             if target is not None and 200 <= answer.status < 300:
                 for piece in transport.read_pieces(channel, answer):

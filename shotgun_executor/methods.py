@@ -228,13 +228,12 @@ def _file_requests(client: Any) -> Optional[FileRequests]:
     for name in ("_build_opener", "_make_upload_request"):
         if getattr(cls, name) is not getattr(Shotgun, name):
             return None
-    transport = client._get_connection()
-    if not isinstance(transport, Transport):
+    if not isinstance(client._get_connection(), Transport):
         return None
     handler = client.config.proxy_handler
     return FileRequests(
         connection_of(client),
-        transport,
+        client._get_connection,
         functools.partial(file_proxy, handler),
         "; ".join(client._user_agents),
     )

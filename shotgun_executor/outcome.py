@@ -9,6 +9,8 @@ from xmlrpc.client import ProtocolError
 __all__ = ["add_text", "mark_unknown", "unknown_form", "unknown_request"]
 
 _SECRET = re.compile(r"pass|secret|token|key|auth|credential|cookie|session", re.IGNORECASE)
+# What follows the question mark of a URL may be a signature.
+_QUERY = re.compile(r"(https?://[^\s?]*)\?\S*")
 _LONGEST = 400
 
 
@@ -70,7 +72,9 @@ def redacted(value: Any) -> Any:
         }
     if isinstance(value, (list, tuple)):
         return [redacted(item) for item in value]
-    if value is None or isinstance(value, (str, int, float, bool)):
+    if isinstance(value, str):
+        return _QUERY.sub(r"\1?***", value)
+    if value is None or isinstance(value, (int, float)):
         return value
     return f"<{type(value).__name__}>"
 

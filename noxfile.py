@@ -56,6 +56,9 @@ if not _runs(OWN):
 SUPPORTED = nox.project.python_versions(PYPROJECT)
 # A Python newer than the classifiers is tried as well, if it is the one that runs nox.
 PYTHONS = SUPPORTED if OWN in SUPPORTED else [*SUPPORTED, OWN]
+# The tests of a session, unless it is told which: on two processes, each with a site of its own.
+PARALLEL = ["-n", "2"]
+
 # Releases of shotgun_api3, from the oldest that is supported to the newest that was tried.
 CLIENTS = ["3.9.2", "3.10.0", "3.10.2", "3.10.3"]
 FOUND = [python for python in PYTHONS if python == OWN or _runs(python)]
@@ -77,7 +80,7 @@ def tests(session: nox.Session) -> None:
     # Without the optional speed-ups in most places, so that both ways are tested.
     extras = "sandbox,fast" if session.python == OWN else "sandbox"
     session.install("-e", f".[{extras}]", *_group("test"))
-    session.run("python", "-m", "pytest", *session.posargs)
+    session.run("python", "-m", "pytest", *session.posargs or PARALLEL)
 
 
 @nox.session(python=FOUND[0])
@@ -89,7 +92,7 @@ def lowest(session: nox.Session) -> None:
         # The oldest aiohttp and SQLAlchemy have no wheels for the newest Pythons.
         oldest += _lowest(project["optional-dependencies"]["sandbox"])
     session.install("-e", ".[sandbox]", *oldest, *_group("test"))
-    session.run("python", "-m", "pytest", *session.posargs)
+    session.run("python", "-m", "pytest", *session.posargs or PARALLEL)
 
 
 @nox.session(python=FOUND[0])
@@ -98,7 +101,7 @@ def contract(session: nox.Session, client: str) -> None:
     """Check what is leaned on in shotgun_api3 with several of its releases."""
     session.install("-e", ".[sandbox]", f"shotgun_api3=={client}", *_group("test"))
     files = ("test_contract", "test_parity", "test_transport", "test_files", "test_retry")
-    session.run("python", "-m", "pytest", *(f"tests/{name}.py" for name in files))
+    session.run("python", "-m", "pytest", *PARALLEL, *(f"tests/{name}.py" for name in files))
 
 
 @nox.session

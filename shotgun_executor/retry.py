@@ -174,10 +174,10 @@ class Verdict(NamedTuple):
 class Retries:
     """How often and when a call is made again; never changes.
 
-    ```
-    ShotgunExecutor(..., retries=Retries(5, longest_wait=60))
-    ShotgunExecutor(..., retries=0)      # fail at once
-    ```
+    ::
+
+        ShotgunExecutor(..., retries=Retries(5, longest_wait=60))
+        ShotgunExecutor(..., retries=0)      # fail at once
 
     Args:
         count: How often a call may be made again after its first attempt.

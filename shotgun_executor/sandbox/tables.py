@@ -6,7 +6,8 @@
 * One table per multi_entity field that owns its links: ``owner``, ``target_type``, ``target_id``.
 * ``display_name``: name and state of every entity of the site. Links read the name here, so a
   rename or a retirement shows in every link at once and costs one row.
-* ``site_setting`` and ``site_session``: credentials and session tokens, kept across a restart.
+* Through fields (``PublishedFile.upstream_published_files``) have none either: they show the
+  rows of an entity type that stands for the link.
 
 ``implicit_returning`` is off: an INSERT with RETURNING could not run many times at once.
 """
@@ -50,7 +51,11 @@ def link_id(name: str) -> str:
 def has_column(field: Field) -> bool:
     """Says whether a field is stored in the table of its entity type."""
     return not (
-        field.is_multi or field.data_type in COMPUTED_TYPES or field.name == "cached_display_name"
+        field.is_multi
+        or field.is_per_user
+        or not field.is_known
+        or field.data_type in COMPUTED_TYPES
+        or field.name == "cached_display_name"
     )
 
 
@@ -75,25 +80,12 @@ class Tables:
             sqlite_with_rowid=False,
             implicit_returning=False,
         )
-        self.settings = Table(
-            "site_setting",
-            self.metadata,
-            Column("name", Text, primary_key=True),
-            Column("value", Text, nullable=False),
-        )
-        self.sessions = Table(
-            "site_session",
-            self.metadata,
-            Column("token_digest", Text, primary_key=True),
-            Column("user_type", Text, nullable=False),
-            Column("user_id", Integer, nullable=False),
-        )
-        self.entities = {name: self._entity_table(kind) for name, kind in schema.types.items()}
-        owners = (f for kind in schema.types.values() for f in kind.fields.values())
+        self.entities = {name: self._entity_table(kind) for name, kind in schema.every.items()}
+        owners = (f for kind in schema.every.values() for f in kind.stored.values())
         self.links = {
             field.path: self._link_table(field)
             for field in owners
-            if field.is_multi and not field.mirrors
+            if field.is_multi and not field.mirrors and not field.through
         }
 
     def statistics(self) -> Iterator[tuple[str, str, str]]:
@@ -114,7 +106,7 @@ class Tables:
 
     def _entity_table(self, kind: EntityType) -> Table:
         columns: list[Column[object]] = []
-        for field in kind.fields.values():
+        for field in kind.stored.values():
             if has_column(field):
                 columns.extend(_columns(field))
         table = Table(
@@ -125,12 +117,15 @@ class Tables:
             implicit_returning=False,
         )
         Index(f"{table.name}_retired", table.c.id, sqlite_where=text("_retired = 1"))
-        for field in kind.fields.values():
+        for field in kind.stored.values():
             if field.is_link:
                 column = table.c[link_id(field.name)]
                 where = text(f"{column.name} IS NOT NULL")
                 self._indexed.append((table, field.name))
                 Index(f"{table.name}_{field.name}", column, sqlite_where=where)
+            elif field.unique and field.is_folded:
+                self._indexed.append((table, field.name))
+                Index(f"{table.name}_{field.name}", table.c[folded(field.name)])
         return table
 
     def _link_table(self, field: Field) -> Table:

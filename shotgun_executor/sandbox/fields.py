@@ -217,7 +217,7 @@ class Fields:
         before = kind.stored.get(field.name)
         kind.put(field)
         try:
-            self._store.set_up(self._schema)
+            self._store.set_up(self._schema, [kind.name])
         except BaseException:
             if before is None:
                 del kind.stored[field.name]

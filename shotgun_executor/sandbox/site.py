@@ -255,7 +255,7 @@ class Site:
             if changed:
                 self.store.drop_types(changed)
                 self.schema = Schema(self._schema_data)
-                self.store.set_up(self.schema)
+                self.store.set_up(self.schema, changed)
                 self._assemble()
             self._seed()
 

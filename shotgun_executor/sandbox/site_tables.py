@@ -18,7 +18,8 @@ class SiteTables:
     """The tables of every site."""
 
     def __init__(self) -> None:
-        self.metadata = MetaData()
+        self._metadata = MetaData()
+        self.every: list[Table] = []
         self.settings = self._table(
             "site_setting",
             Column("name", Text, primary_key=True),
@@ -83,6 +84,8 @@ class SiteTables:
         return table
 
     def _table(self, name: str, *columns: Column[object]) -> Table:
-        return Table(
-            name, self.metadata, *columns, sqlite_with_rowid=False, implicit_returning=False
+        table = Table(
+            name, self._metadata, *columns, sqlite_with_rowid=False, implicit_returning=False
         )
+        self.every.append(table)
+        return table

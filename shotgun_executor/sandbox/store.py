@@ -23,9 +23,9 @@ from .tables import Tables
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Generator, Iterable, Sequence
+    from collections.abc import Collection, Generator, Iterable, Sequence
 
-    from sqlalchemy import MetaData, Table
+    from sqlalchemy import Table
     from sqlalchemy.sql import ClauseElement
 
     from .schema import Schema
@@ -113,7 +113,7 @@ class Store:
         try:
             self._add_functions()
             self._configure(in_file=database is not None)
-            self._synchronize(self.site.metadata)
+            self._synchronize(self.site.every)
         except BaseException:
             self._connection.close()
             raise
@@ -135,19 +135,23 @@ class Store:
         self._connection.execute("PRAGMA temp_store = MEMORY")
         self._connection.execute("PRAGMA cache_size = -65536")
 
-    def set_up(self, schema: Schema) -> None:
+    def set_up(self, schema: Schema, changed: Optional[Collection[str]] = None) -> None:
         """Makes the tables and columns that a schema needs and the database lacks.
 
         Nothing is taken away: the column of a field that is gone stays, and is not looked at.
+
+        Args:
+            schema: The schema.
+            changed: The entity types that have changed since the last time; None means all.
         """
-        tables = Tables(schema)
-        self._synchronize(tables.metadata)
+        tables = Tables(schema) if changed is None else Tables(schema, self.tables, changed)
+        self._synchronize(tables.made)
         self.tables = tables
         self._write_statistics()
 
-    def _synchronize(self, metadata: MetaData) -> None:
+    def _synchronize(self, tables: Iterable[Table]) -> None:
         with self._unit():
-            for each in metadata.sorted_tables:
+            for each in tables:
                 there = self._columns_of(each)
                 if not there:
                     self._run_plain(CreateTable(each))
@@ -174,7 +178,7 @@ class Store:
         gone = {f"entity_{name}" for name in types}
         starts = tuple(f"links_{name}_" for name in types)
         with self._unit():
-            for each in self.tables.metadata.sorted_tables:
+            for each in self.tables.every:
                 if each.name in gone or each.name.startswith(starts):
                     name = _DIALECT.identifier_preparer.format_table(each)
                     self._connection.execute(f"DROP TABLE IF EXISTS {name}")
@@ -235,10 +239,9 @@ class Store:
     def clear(self) -> None:
         """Deletes every row except the settings of the site."""
         with self.transaction():
-            for metadata in (self.tables.metadata, self.site.metadata):
-                for each in metadata.sorted_tables:
-                    if each is not self.site.settings:
-                        self._run_plain(each.delete())
+            for each in (*self.tables.every, *self.site.every):
+                if each is not self.site.settings:
+                    self._run_plain(each.delete())
 
     def close(self) -> None:
         """Closes the database."""

@@ -13,7 +13,6 @@ from tests.sandbox.http_support import (
     LONG,
     RawClient,
     address,
-    count_projects,
     new_project,
     receive_all,
 )

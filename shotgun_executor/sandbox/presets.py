@@ -172,7 +172,8 @@ class Presets:
             .select_from(tasks.join(steps, steps.c.id == tasks.c[link_id("step")]))
             .where(tasks.c.id == table.c[link_id("sg_task")])
         )
-        return func.coalesce(found.scalar_subquery(), number(-1))
+        one = found.correlate_except(tasks, steps).scalar_subquery()
+        return func.coalesce(one, number(-1))
 
 
 def _latest_by(entity_type: str, by: Any) -> str:

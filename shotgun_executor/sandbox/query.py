@@ -131,8 +131,9 @@ class Query:
             newest: Whether the highest ids come first.
 
         Raises:
-            Fault: The filter tree is malformed.
+            Fault: There is no such entity type, or the filter tree is malformed.
         """
+        self._schema.entity_type(entity_type, method)
         values: list[Any] = []
         shape = self._filters.read(entity_type, tree, values, method)
         sorts = (("id", True),) if newest else ()

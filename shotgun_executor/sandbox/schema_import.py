@@ -99,7 +99,7 @@ def specification(fields: Mapping[str, Any], entities: Mapping[str, Any]) -> dic
     for name in _SYSTEM:
         if name not in types:
             types[name] = {**own["types"][name], "hidden": True}
-            types[name]["fields"] = _loose(own["types"][name]["fields"])
+            types[name]["fields"] = {**own["common"], **_loose(own["types"][name]["fields"])}
     return {"statuses": statuses, "common": {}, "types": types}
 
 

@@ -127,6 +127,10 @@ class Writer:
         _refuse_log(kind, method)
         if state == retired:
             return False
+        if not retired and kind.uniques:
+            names = tuple(n for f in kind.uniques for n in (f.name, folded(f.name)))
+            columns = self._rows.columns(kind.name, entity_id, names)
+            self._refuse_taken(kind, columns, method, entity_id)
         self._rows.set_retired(kind.name, entity_id, retired=retired)
         self._note_user(kind.name)
         if self.events.wants(kind, caller):

@@ -14,7 +14,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from sqlalchemy import Column, Float, Index, Integer, MetaData, Table, Text, text
 
@@ -68,6 +68,13 @@ class Tables:
         changed: The entity types that were changed; the tables of all others are taken over.
     """
 
+    names: Table
+    """Name and state of every entity of the site."""
+    entities: dict[str, Table]
+    """A table for each entity type."""
+    links: dict[str, Table]
+    """A table for each list of links that is kept in one, by the path of its field."""
+
     def __init__(
         self, schema: Schema, before: Optional[Tables] = None, changed: Collection[str] = ()
     ) -> None:
@@ -108,11 +115,12 @@ class Tables:
             Column("name", Text),
             Column("folded", Text),
             Column("retired", Integer, nullable=False, server_default="0"),
-            sqlite_with_rowid=False,
+            rowid=False,
         )
 
-    def _table(self, name: str, *columns: Column[object], **options: bool) -> Table:
-        table = Table(name, self._metadata, *columns, implicit_returning=False, **options)
+    def _table(self, name: str, *columns: Column[object], rowid: bool = True) -> Table:
+        options: dict[str, Any] = {"implicit_returning": False, "sqlite_with_rowid": rowid}
+        table = Table(name, self._metadata, *columns, **options)
         self.made.append(table)
         return table
 
@@ -159,7 +167,7 @@ class Tables:
             Column("owner", Integer, primary_key=True, autoincrement=False),
             Column("target_type", Text, primary_key=True),
             Column("target_id", Integer, primary_key=True, autoincrement=False),
-            sqlite_with_rowid=False,
+            rowid=False,
         )
         Index(f"{table.name}_target", table.c.target_id, table.c.target_type, table.c.owner)
         return table

@@ -109,9 +109,9 @@ def test_small_schema_makes_a_working_site() -> None:
     assert "created_at" not in sg.find_one("Ship", [], ["created_at"])
     with pytest.raises(shotgun_api3.Fault, match="read only"):
         sg.update("Ship", ship["id"], {"kind": "x"})
-    with pytest.raises(shotgun_api3.Fault):
-        sg.note_thread_read(1)
-    assert sg.nav_expand(["", "Project", "1"][0] or "/")["children"] == []
+    for absent in (lambda: sg.note_thread_read(1), lambda: sg.nav_expand("/")):
+        with pytest.raises(shotgun_api3.Fault, match="exist"):
+            absent()
     token = sg.get_session_token()
     person = {"login": site.login, "password": site.password}
     for client in (DirectShotgun(site, **person), DirectShotgun(site, session_token=token)):

@@ -89,7 +89,7 @@ class Attachments:
         columns: dict[str, Any] = {"display_name": name, folded("display_name"): name.casefold()}
         for verb in ("created", "updated"):
             columns[f"{verb}_at"] = now
-            columns[link_type(f"{verb}_by")], columns[link_id(f"{verb}_by")] = caller
+            columns[link_type(f"{verb}_by")], columns[link_id(f"{verb}_by")] = caller.key
         entity_id = self._rows.insert("Attachment", columns)
         self._rows.name("Attachment", entity_id, name)
         text = json.dumps({**content, "type": "Attachment", "id": entity_id}, ensure_ascii=False)

@@ -74,8 +74,9 @@ class Bulk:
         return entity_id
 
     def _link(self, field: Field, owner: int, targets: Iterable[Key]) -> None:
-        if field.mirrors is not None:
-            raise ValueError(f"{field.path} does not own its links; set {field.mirrors} instead")
+        if field.mirrors is not None or field.through is not None:
+            instead = field.mirrors or field.through
+            raise ValueError(f"{field.path} does not own its links; set {instead} instead")
         self._links.setdefault(field.path, []).extend((owner, *target) for target in targets)
 
     def write(self) -> int:

@@ -15,7 +15,7 @@ from .operators import Asked, understand
 from .paths import Path, resolve
 from .predicates import NULL_MATCHES, PREDICATES
 from .relations import number
-from .tables import COMMON_LINKS, folded
+from .tables import COMMON_LINKS
 from .wire import is_hash, is_list
 
 if TYPE_CHECKING:
@@ -163,11 +163,7 @@ class Filters:
     def _own(self, table: FromClause, field: Field, predicate: str, take: Take) -> Any:
         if field.is_link or field.is_multi:
             return self._links.condition(table, field, predicate, take)
-        if field.name == "cached_display_name":
-            column = self._records.own_name(table, field, "folded")
-        else:
-            column = table.c[folded(field.name) if field.is_folded else field.name]
-        return PREDICATES[predicate](column, take)
+        return PREDICATES[predicate](self._records.compared(table, field), take)
 
 
 def _holds_for_null(field: Field, predicate: str) -> bool:

@@ -10,7 +10,8 @@ from sqlalchemy.dialects.sqlite import insert
 
 from .faults import Fault, ruby_text, wrong_type
 from .predicates import listed
-from .relations import constant, number
+from .relations import any_row, constant, number, pairs
+from .rows import Rows
 from .store import compile_statement
 from .tables import link_id, link_type
 from .values import not_legal
@@ -38,6 +39,7 @@ class Linking:
         self._schema = schema
         self._store = store
         self._tables = store.tables
+        self._rows = Rows(store)
         self._kept: dict[tuple[str, str], Statement] = {}
         names = store.tables.names
         live = and_(
@@ -91,7 +93,14 @@ class Linking:
 
     # --- changes ------------------------------------------------------------------------------
 
-    def change(self, field: Field, owner: int, targets: list[Key], mode: str) -> None:
+    def change(
+        self,
+        field: Field,
+        owner: int,
+        targets: list[Key],
+        mode: str,
+        stamps: Optional[dict[str, Any]] = None,
+    ) -> None:
         """Changes a list of links; the other side of the relation changes with it.
 
         Args:
@@ -99,7 +108,11 @@ class Linking:
             owner: The id of the entity that has it.
             targets: What to set, add or remove.
             mode: ``set``, ``add`` or ``remove``.
+            stamps: The columns that say who makes an entity, for links that are entities.
         """
+        if field.through is not None:
+            self._change_through(field, owner, targets, mode, stamps or {})
+            return
         if mode == "set":
             self._run(field, "clear", [(owner,)])
         if field.mirrors is None:
@@ -107,6 +120,64 @@ class Linking:
         else:
             rows = [(owner, key[1]) for key in targets]
         self._run(field, "remove" if mode == "remove" else "add", rows)
+
+    def members(self, field: Field, owner: int) -> list[Key]:
+        """Returns what a list leads to, retired entities left out, in order of type and id."""
+        key = (field.path, "members")
+        statement = self._kept.get(key)
+        if statement is None:
+            found = pairs(self._tables, self._schema, field)
+            names = self._tables.names.alias()
+            live = and_(
+                names.c.type == found.target_type,
+                names.c.id == found.target_id,
+                names.c.retired == number(0),
+            )
+            wanted = (
+                select(found.target_type, found.target_id)
+                .select_from(found.source)
+                .where(found.owner == bindparam("owner_"), found.condition)
+                .where(any_row(select(number(1)).select_from(names).where(live)))
+                .distinct()
+            )
+            statement = self._kept[key] = compile_statement(wanted, ["owner_"])
+        return sorted((kind, entity_id) for kind, entity_id in self._store.run(statement, (owner,)))
+
+    def _change_through(
+        self, field: Field, owner: int, targets: list[Key], mode: str, stamps: dict[str, Any]
+    ) -> None:
+        """Makes and retires the entities that stand for the links of a list."""
+        assert field.through is not None
+        entity_type, mine, other = field.through
+        there = dict.fromkeys(self.members(field, owner))
+        gone = [key for key in there if (key in targets) == (mode == "remove")]
+        for kind, entity_id in gone if mode != "add" else []:
+            for link in self._link_entities(field, owner, kind, entity_id):
+                self._rows.set_retired(entity_type, link, retired=True)
+        for kind, entity_id in [] if mode == "remove" else targets:
+            if (kind, entity_id) not in there:
+                row = {link_type(mine): field.entity_type, link_id(mine): owner}
+                row.update({link_type(other): kind, link_id(other): entity_id}, **stamps)
+                link = self._rows.insert(entity_type, row)
+                self._rows.name(entity_type, link, link)
+
+    def _link_entities(self, field: Field, owner: int, kind: str, entity_id: int) -> list[int]:
+        key = (field.path, "entities")
+        statement = self._kept.get(key)
+        if statement is None:
+            assert field.through is not None
+            entity_type, mine, other = field.through
+            table = self._tables.entities[entity_type]
+            wanted = select(table.c.id).where(
+                table.c[link_type(mine)] == constant(field.entity_type),
+                table.c[link_id(mine)] == bindparam("owner_"),
+                table.c[link_type(other)] == bindparam("type_"),
+                table.c[link_id(other)] == bindparam("id_"),
+                table.c["_retired"] == number(0),
+            )
+            statement = compile_statement(wanted, ["owner_", "type_", "id_"])
+            self._kept[key] = statement
+        return [row[0] for row in self._store.run(statement, (owner, kind, entity_id))]
 
     def _run(self, field: Field, verb: str, rows: list[tuple[Any, ...]]) -> None:
         key = (field.path, verb)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from sqlalchemy import bindparam, func, select
 
 from .faults import Fault, ruby_text
 from .filters import keeps_id_order
+from .presets import Presets
 from .relations import any_row, number
 from .store import compile_statement
 from .tables import link_id
@@ -43,6 +45,8 @@ class Question(NamedTuple):
     retired: bool
     archived: bool
     """Whether rows of archived projects count."""
+    presets: tuple[str, ...] = ()
+    """Additional filter presets."""
 
 
 class Query:
@@ -64,6 +68,7 @@ class Query:
         self._tables: Tables = store.tables
         self._records = records
         self._filters = filters
+        self._presets = Presets(schema, store.tables)
         self._page_size = page_size
         self._statements: dict[Question, Statement] = {}
 
@@ -105,6 +110,38 @@ class Query:
         rows = self._rows(question, [entity_id], 1, 0)
         return rows[0] if rows else b"null"
 
+    def find(
+        self,
+        entity_type: str,
+        fields: tuple[str, ...],
+        tree: dict[str, Any],
+        *,
+        limit: int,
+        method: str,
+        newest: bool = False,
+    ) -> list[dict[str, Any]]:
+        """Returns records that are not retired as dicts; for the methods built on reading.
+
+        Args:
+            entity_type: Their type.
+            fields: The fields beside ``type`` and ``id``.
+            tree: A filter tree as it comes over the wire.
+            limit: The most records to return.
+            method: The RPC method that asks, for the texts of faults.
+            newest: Whether the highest ids come first.
+
+        Raises:
+            Fault: There is no such entity type, or the filter tree is malformed.
+        """
+        self._schema.entity_type(entity_type, method)
+        values: list[Any] = []
+        shape = self._filters.read(entity_type, tree, values, method)
+        sorts = (("id", True),) if newest else ()
+        question = Question(
+            entity_type, fields or ("id",), shape, sorts, retired=False, archived=True
+        )
+        return [json.loads(row) for row in self._rows(question, values, limit, 0)]
+
     def _rows(self, question: Question, values: list[Any], limit: int, offset: int) -> list[bytes]:
         statement = self._statement(question, len(values))
         return [row[0] for row in self._store.run(statement, (*values, limit, offset))]
@@ -130,9 +167,9 @@ class Query:
         archived = params.get("include_archived_projects", True) is not False
         sorts = self._sorts(entity_type, params)
         names = tuple(dict.fromkeys(name for name in fields if isinstance(name, str)))
-        if params.get("additional_filter_presets"):
-            raise Fault("API read() 'additional_filter_presets' is not implemented by the sandbox.")
-        return Question(entity_type, names or ("id",), shape, sorts, only == "retired", archived)
+        presets = self._presets.read(entity_type, params.get("additional_filter_presets"), values)
+        retired = only == "retired"
+        return Question(entity_type, names or ("id",), shape, sorts, retired, archived, presets)
 
     def _sorts(self, entity_type: str, params: dict[str, Any]) -> tuple[tuple[str, bool], ...]:
         if not params.get("sorts"):
@@ -176,8 +213,15 @@ class Query:
         names = [f"v{place}" for place in range(count)]
         parameters: Iterator[Any] = (bindparam(name) for name in names)
         table = self._tables.entities[question.entity_type].alias("t")
-        where = [table.c["_retired"] == number(1 if question.retired else 0)]
-        where += self.conditions(table, question, lambda: next(parameters))
+        where = self._where(table, question, lambda: next(parameters))
+        if question.presets:
+            where += self._presets.conditions(
+                table,
+                question.entity_type,
+                question.presets,
+                lambda: next(parameters),
+                lambda other: self._where(other, question, iter(map(bindparam, names)).__next__),
+            )
         in_order = not question.sorts and keeps_id_order(question.shape)
         if not question.fields:
             statement = select(func.count()).select_from(table).where(*where)
@@ -189,6 +233,10 @@ class Query:
         if in_order or not question.fields:
             statement = statement.limit(bindparam("limit")).offset(bindparam("offset"))
         return compile_statement(statement, [*names, "limit", "offset"])
+
+    def _where(self, table: FromClause, question: Question, take: Any) -> list[Any]:
+        state = table.c["_retired"] == number(1 if question.retired else 0)
+        return [state, *self.conditions(table, question, take)]
 
     def _sorted(self, table: FromClause, question: Question, where: list[Any]) -> Select[Any]:
         """Returns the statement that finds the ids of a page first.
@@ -222,7 +270,7 @@ class Query:
         if entity_type == "Project":
             return [table.c.archived == number(0)]
         field = self._schema.types[entity_type].fields.get("project")
-        if field is None:
+        if field is None or not field.is_link:
             return []
         project = self._tables.entities["Project"].alias()
         mine = project.c.id == table.c[link_id("project")]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from sqlalchemy import LargeBinary, and_, case, cast, func, select
 
 from .relations import constant, number, pairs
+from .schema import COMPUTED_TYPES
 from .tables import FLOAT_TYPES, INTEGER_TYPES, folded, link_id, link_type
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from .paths import Path
     from .schema import Field, Schema
-    from .tables import Tables
+    from .store import Store
 
 # SQLite functions take at most 127 arguments in its usual builds.
 _FIELDS_PER_OBJECT = 60
@@ -37,12 +38,13 @@ class Records:
 
     Args:
         schema: The fields.
-        tables: The tables they are stored in.
+        store: The tables they are stored in.
     """
 
-    def __init__(self, schema: Schema, tables: Tables) -> None:
+    def __init__(self, schema: Schema, store: Store) -> None:
         self._schema = schema
-        self._tables = tables
+        self._tables = store.tables
+        self._personal = store.site.personal
 
     def record(self, table: FromClause, entity_type: str, paths: Iterable[Path]) -> Any:
         """Returns the expression for a record as UTF-8 bytes of a JSON object.
@@ -82,9 +84,31 @@ class Records:
         field = path.field
         if field.is_link:
             return self._name_of(table, field, "folded")
+        return self.compared(table, field)
+
+    def compared(self, table: FromClause, field: Field) -> Any:
+        """Returns the expression that filters and sorts of a field that is no link work on."""
         if field.name == "cached_display_name":
             return self.own_name(table, field, "folded")
+        if field.is_per_user:
+            return self._own_view(table, field)
         return table.c[folded(field.name) if field.is_folded else field.name]
+
+    def _own_view(self, table: FromClause, field: Field) -> Any:
+        """Returns the expression for a value that differs from user to user: the caller's."""
+        mine = self._personal.alias()
+        value: Any = (
+            select(mine.c.value)
+            .where(
+                mine.c.entity_type == constant(field.entity_type),
+                mine.c.entity_id == table.c.id,
+                mine.c.field == constant(field.name),
+                mine.c.user_type == func.caller_type(),
+                mine.c.user_id == func.caller_id(),
+            )
+            .scalar_subquery()
+        )
+        return value if field.default is None else func.coalesce(value, constant(field.default))
 
     def stored(self, table: FromClause, path: Path) -> Any:
         """Returns the expression for the stored value of a field; of a link, the target's id."""
@@ -93,6 +117,8 @@ class Records:
         field = path.field
         if field.name == "cached_display_name":
             return self.own_name(table, field, "name")
+        if field.is_per_user:
+            return self._own_view(table, field)
         return table.c[link_id(field.name) if field.is_link else field.name]
 
     def target_type(self, table: FromClause, path: Path) -> Any:
@@ -121,7 +147,9 @@ class Records:
         kind = field.data_type
         if field.name == "cached_display_name":
             return self.own_name(table, field, "name")
-        if kind in ("calculated", "summary", "pivot_column"):
+        if field.is_per_user:
+            return self._own_view(table, field)
+        if kind in COMPUTED_TYPES or not field.is_known:
             return func.json(constant("null"))
         if kind == "password":
             return constant("*******")
@@ -180,7 +208,12 @@ class Records:
 
 def sortable(field: Field) -> bool:
     """Says whether an order by this field means anything; others are ignored, as on a site."""
-    return field.is_folded or field.is_link or field.data_type in _SORTED_AS_STORED
+    return (
+        field.is_folded
+        or field.is_link
+        or field.is_per_user
+        or field.data_type in _SORTED_AS_STORED
+    )
 
 
 def linked(table: FromClause, link: Field, target: str, other: FromClause) -> Any:

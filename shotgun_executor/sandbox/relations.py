@@ -2,7 +2,8 @@
 
 Every field that holds a list of links answers the same question, "which targets belong to which
 owner", whether it owns a link table (``Shot.assets``), shows such a table from the other side
-(``Asset.shots``), or shows a single-entity link from the other side (``Shot.tasks``).
+(``Asset.shots``), shows a single-entity link from the other side (``Shot.tasks``), or shows
+entities that each stand for one link (``PublishedFile.upstream_published_files``).
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ class Pairs(NamedTuple):
 
 def pairs(tables: Tables, schema: Schema, field: Field) -> Pairs:
     """Returns the links of a list field, with a fresh alias of the table they are kept in."""
+    if field.through is not None:
+        return _through(tables, field, field.through)
     if field.mirrors is None:
         source = tables.links[field.path].alias()
         c = source.c
@@ -73,6 +76,14 @@ def _mirrored_single(tables: Tables, field: Field, mirrored: Field) -> Pairs:
     owner = source.c[link_id(mirrored.name)]
     mine = source.c[link_type(mirrored.name)] == constant(field.entity_type)
     return Pairs(source, owner, constant(mirrored.entity_type), source.c.id, mine)
+
+
+def _through(tables: Tables, field: Field, through: tuple[str, str, str]) -> Pairs:
+    entity_type, owner, target = through
+    source = tables.entities[entity_type].alias()
+    c = source.c
+    mine = and_(c[link_type(owner)] == constant(field.entity_type), c["_retired"] == number(0))
+    return Pairs(source, c[link_id(owner)], c[link_type(target)], c[link_id(target)], mine)
 
 
 def _only_statuses(tables: Tables, field: Field, found: Pairs) -> Pairs:

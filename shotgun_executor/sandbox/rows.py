@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Optional
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, literal_column, select
 
 from .store import compile_statement
 
@@ -39,6 +39,7 @@ class Rows:
             names.update().where(mine).values(retired=bindparam("r")), ["r", "t", "i"]
         )
         self._retired = compile_statement(select(names.c.retired).where(mine), ["t", "i"])
+        self._name = compile_statement(select(names.c.name).where(mine), ["t", "i"])
 
     def insert(self, entity_type: str, columns: dict[str, Any]) -> int:
         """Inserts a row of an entity table and returns its new id."""
@@ -100,6 +101,21 @@ class Rows:
         """Says whether an entity is retired; None if there is none of that id."""
         found = self._store.first(self._retired, (entity_type, entity_id))
         return None if found is None else bool(found)
+
+    def name_of(self, entity_type: str, entity_id: int) -> Optional[str]:
+        """Returns the display name of an entity, retired or not; None if there is none."""
+        return self._store.first(self._name, (entity_type, entity_id))
+
+    def holders(self, entity_type: str, column: str, value: Any) -> list[int]:
+        """Returns the ids of the entities that are not retired and have a value in a column."""
+        key = ("holders", entity_type, column)
+        statement = self._kept.get(key)
+        if statement is None:
+            table = self._tables[entity_type]
+            active = table.c["_retired"] == literal_column("0")
+            wanted = select(table.c.id).where(table.c[column] == bindparam("v"), active)
+            statement = self._kept[key] = compile_statement(wanted, ["v"])
+        return [row[0] for row in self._store.run(statement, (value,))]
 
     def set_retired(self, entity_type: str, entity_id: int, *, retired: bool) -> None:
         """Retires or revives an entity that exists."""

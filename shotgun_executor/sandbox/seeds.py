@@ -98,7 +98,7 @@ class Seeds:
         columns: dict[str, Any] = {}
         now = dates.write_time(dates.utc_now())
         columns.update(created_at=now, updated_at=now)
-        fields = self._schema.types[entity_type].fields
+        fields = self._schema.every[entity_type].stored
         for column, value in row.items():
             columns[column] = value
             if column in fields and fields[column].is_folded:

@@ -2,45 +2,46 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import secrets
 import threading
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.dialects.sqlite import insert
 
-from .auth import Auth, Caller
-from .codec import decode, encode, encode_fault
+from .auth import METHODS, Auth, Caller
+from .codec import decode, encode_fault
 from .faults import REQUEST, Fault
-from .filters import Filters
-from .query import Query
-from .records import Records
+from .fields import Fields
+from .info import check_version, describe
+from .methods import Methods
 from .rows import Rows
 from .schema import Schema
 from .seeds import Seeds
 from .store import Store, compile_statement
-from .summarize import Summaries
-from .wire import get_string, is_hash, is_list
-from .write import Writer
+from .wire import is_hash, is_list
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Sequence
 
+    PathLike = Union[str, os.PathLike[str]]
+
 JSON_TYPE = "application/json; charset=utf-8"
+CSV_TYPE = "text/csv"
 
 _log = logging.getLogger("shotgun_executor.sandbox")
-_Method = Callable[[dict[str, Any], Caller], bytes]
 
 
 class Answer(NamedTuple):
     """What the site says to one call: the body of an HTTP 200 response."""
 
     body: bytes
-    """JSON text in UTF-8."""
+    """JSON text in UTF-8, or CSV."""
     content_type: str
     method: str
     """The method that was asked for; ``""`` if the body could not be read."""
@@ -54,8 +55,19 @@ class Site:
     Args:
         database: The path of an SQLite file, which survives a restart with everything in it, or
             None for a site in memory.
+        schema: The entity types and fields: a `Schema`, or the path of the result of
+            ``schema_read()`` (JSON or Mockgun's pickle), or a pair of paths with that of
+            ``schema_entity_read()``. None is the schema of the package, or what a file was made
+            with.
         version: The server version that ``info`` tells.
-        api_max_entities_per_page: The largest page of ``read``, which ``info`` tells too.
+        api_max_entities_per_page: The largest page of ``read``, which ``info`` tells too. A call
+            that asks for more gets so many: what a live site does is not known.
+        user_authentication_method: How people sign in, see `auth.METHODS`. With ``saml2`` and
+            ``oxygen`` the site refuses login and password.
+        session_life: Seconds that a session token is good for; None is for ever.
+        s3_direct_uploads: What ``info`` tells of uploads that go straight to a storage.
+        event_log: Whether changes are logged as EventLogEntry. A single script does without if
+            its ``generate_event_log_entries`` is false.
         script_name: The script user that a client may sign in with.
         api_key: Its key. None keeps the one in the file, or makes a random one.
         login: The person that a client may sign in with.
@@ -63,18 +75,27 @@ class Site:
 
     Raises:
         sqlite3.Error: The file cannot be opened or is no database.
-        ValueError: An argument is out of range.
+        OSError: A schema file cannot be read.
+        ValueError: An argument is out of range, or a file was made with another schema.
 
     Guarantees: `answer` never raises for bad input, what it answered as done survives the end of
     the process if the site has a file, and a failing call leaves no trace.
     """
 
+    rows: Rows
+    """Writes single rows; another one after every change of the schema."""
+
     def __init__(
         self,
-        database: Union[str, os.PathLike[str], None] = None,
+        database: Optional[PathLike] = None,
         *,
+        schema: Union[Schema, PathLike, Sequence[PathLike], None] = None,
         version: Sequence[int] = (8, 89, 0),
         api_max_entities_per_page: int = 500,
+        user_authentication_method: str = "default",
+        session_life: Optional[float] = None,
+        s3_direct_uploads: bool = False,
+        event_log: bool = True,
         script_name: str = "sandbox",
         api_key: Optional[str] = None,
         login: str = "sandbox.artist",
@@ -84,15 +105,27 @@ class Site:
             raise ValueError("api_max_entities_per_page must be at least 1")
         if len(version) < 3:
             raise ValueError("version must hold at least three numbers, for example (8, 89, 0)")
+        if user_authentication_method not in METHODS:
+            raise ValueError(f"user_authentication_method must be one of {', '.join(METHODS)}")
+        if session_life is not None and not session_life > 0:
+            raise ValueError("session_life must be more than 0 seconds, or None")
         self.script_name = script_name
         self.login = login
-        self._info = _describe(version, api_max_entities_per_page)
+        self.version = tuple(version)
+        self._page_size = api_max_entities_per_page
+        self._event_log = event_log
+        self._info = describe(
+            version,
+            api_max_entities_per_page,
+            user_authentication_method,
+            direct_uploads=s3_direct_uploads,
+        )
         self._lock = threading.Lock()
-        self._schema_text = b""
-        self.schema = Schema.load()
-        self.store = Store(self.schema, database)
+        given = _read_schema(schema)
+        self.store = Store(database)
         try:
-            self._assemble(api_max_entities_per_page)
+            self._open_schema(given)
+            self._auth = Auth(self.store, user_authentication_method, session_life)
             self.api_key = self._setting("api_key", api_key)
             self.password = self._setting("password", password)
             self._seed()
@@ -103,29 +136,31 @@ class Site:
     def __repr__(self) -> str:
         return f"<Site script_name={self.script_name!r} login={self.login!r}>"
 
-    def _assemble(self, page_size: int) -> None:
-        schema, store = self.schema, self.store
-        records = Records(schema, store.tables)
-        filters = Filters(schema, store.tables, records)
-        self.rows = Rows(store)
-        self._auth = Auth(store)
-        self._query = Query(schema, store, records, filters, page_size)
-        self._writer = Writer(schema, store, self._query)
-        self._summaries = Summaries(schema, store, records, filters, self._query)
-        self._seeds = Seeds(schema, self.rows)
-        self._methods: dict[str, _Method] = {
-            "read": lambda params, _caller: self._query.read(params),
-            "create": self._create,
-            "update": self._update,
-            "delete": self._delete,
-            "revive": self._revive,
-            "batch": self._batch,
-            "summarize": lambda params, _caller: encode(self._summaries.summarize(params)),
-            "schema_read": self._schema_read,
-            "schema_entity_read": lambda _params, _caller: encode(schema.describe_types()),
-            "schema_field_read": self._schema_field_read,
-            "get_session_token": self._get_session_token,
-        }
+    def _open_schema(self, given: Optional[Schema]) -> None:
+        """Finds the schema, makes its tables, and assembles what works on them."""
+        kept, is_new = self._kept("schema"), self._kept("api_key") is None
+        if given is not None and is_new:
+            self._keep("schema", json.dumps(given.data))
+            kept = json.dumps(given.data)
+        elif given is not None and (kept is None or json.loads(kept) != given.data):
+            raise ValueError("the database was made with another schema; leave the schema out")
+        self._schema_data = Schema.load().data if kept is None else json.loads(kept)
+        self.schema = Schema(self._schema_data)
+        Fields(self.schema, self.store, self.version).restore()
+        self.store.set_up(self.schema)
+        self._assemble()
+
+    def _assemble(self) -> None:
+        """Makes everything that holds statements compiled for the tables as they are now."""
+        self.rows = Rows(self.store)
+        self._methods = Methods(
+            self.schema,
+            self.store,
+            self.rows,
+            page_size=self._page_size,
+            version=self.version,
+            event_log=self._event_log,
+        )
 
     # --- one call -----------------------------------------------------------------------------
 
@@ -150,7 +185,8 @@ class Site:
             _log.error("%s failed: %s", method or "call", _describe_error(error))
             refusal = Fault(f"API {method}() could not be carried out.", REQUEST)
             return Answer(encode_fault(refusal), JSON_TYPE, method, failed=True)
-        return Answer(text, JSON_TYPE, method, failed=False)
+        content_type = CSV_TYPE if method == "export_page" else JSON_TYPE
+        return Answer(text, content_type, method, failed=False)
 
     def _answer(self, method: str, auth: Any, params: Any) -> bytes:
         if method == "info":
@@ -158,88 +194,69 @@ class Site:
         if not is_hash(auth):
             raise Fault(f"API {method}() the call carries no authentication.", 102)
         caller = self._auth.identify(auth)
-        run = self._methods.get(method)
-        if run is None:
-            shown = method if method.isidentifier() else "This method"
-            raise Fault(f"{shown} is not implemented by the sandbox.")
-        if not is_hash(params) and method != "batch":
-            raise Fault(f"API {method}() the parameters must be a hash.")
-        return b'{"results":' + run(params, caller) + b"}"
-
-    # --- methods ------------------------------------------------------------------------------
-
-    def _create(self, params: dict[str, Any], caller: Caller) -> bytes:
-        return self._write(lambda: self._writer.create(params, caller))
-
-    def _update(self, params: dict[str, Any], caller: Caller) -> bytes:
-        return self._write(lambda: self._writer.update(params, caller))
-
-    def _delete(self, params: dict[str, Any], _caller: Caller) -> bytes:
-        return self._write(lambda: encode(self._writer.delete(params)))
-
-    def _revive(self, params: dict[str, Any], _caller: Caller) -> bytes:
-        return self._write(lambda: encode(self._writer.revive(params)))
-
-    def _write(self, change: Callable[[], bytes]) -> bytes:
-        """Runs a change as one transaction."""
+        self.store.caller = caller.key
+        if method == "get_session_token":
+            check_version(method, self.version)
+            token = self._auth.open_session(caller)
+            return b'{"results":{"session_id":"' + token.encode() + b'"}}'
         try:
-            with self.store.transaction():
-                return change()
+            text = self._methods.run(method, params, caller)
         finally:
-            if self._writer.users_changed:
-                self._writer.users_changed = False
-                self._auth.forget()
+            self._catch_up()
+        return text if method == "export_page" else b'{"results":' + text + b"}"
 
-    def _batch(self, calls: Any, caller: Caller) -> bytes:
-        if not is_list(calls):
-            raise Fault("API batch() the parameters must be an array of requests.")
-        return self._write(lambda: b"[" + b",".join(self._members(calls, caller)) + b"]")
-
-    def _members(self, calls: list[Any], caller: Caller) -> list[bytes]:
-        results: list[bytes] = []
-        for call in calls:
-            if not is_hash(call):
-                raise Fault("API batch() each request must be a hash.")
-            verb = get_string(call, "request_type", "batch")
-            if verb == "create":
-                results.append(self._writer.create(call, caller))
-            elif verb == "update":
-                results.append(self._writer.update(call, caller))
-            elif verb == "delete":
-                results.append(encode(self._writer.delete(call)))
-            else:
-                raise Fault("API batch() 'request_type' must be create, update or delete.")
-        return results
-
-    def _schema_read(self, _params: dict[str, Any], _caller: Caller) -> bytes:
-        if not self._schema_text:
-            types = self.schema.types
-            self._schema_text = encode({name: self.schema.describe_fields(name) for name in types})
-        return self._schema_text
-
-    def _schema_field_read(self, params: dict[str, Any], _caller: Caller) -> bytes:
-        kind = self.schema.entity_type(params.get("type"), "schema_field_read")
-        if params.get("field_name") is None:
-            return encode(self.schema.describe_fields(kind.name))
-        name = get_string(params, "field_name", "schema_field_read")
-        field = kind.fields.get(name)
-        if field is None:
-            raise Fault(f"API schema_field_read() {kind.name}.{name} doesn't exist.")
-        return encode({name: self.schema.describe_field(field)})
-
-    def _get_session_token(self, _params: dict[str, Any], caller: Caller) -> bytes:
-        return encode({"session_id": self._auth.open_session(caller)})
+    def _catch_up(self) -> None:
+        """Forgets what a call has made obsolete: remembered users, compiled statements."""
+        if self._methods.users_changed:
+            self._methods.users_changed = False
+            self._auth.forget()
+        if self._methods.schema_changed:
+            self._assemble()
 
     # --- the site as a whole ------------------------------------------------------------------
+
+    def identify(self, auth: dict[str, Any]) -> Caller:
+        """Returns who is asking, for requests that are no RPC.
+
+        Args:
+            auth: The keys of the auth object of a call, such as the fields of an upload form.
+
+        Raises:
+            Fault: The credentials are missing or wrong.
+        """
+        with self._lock:
+            return self._auth.identify(auth)
+
+    def expire_sessions(self) -> None:
+        """Makes every session token expire now, as if its time was over."""
+        with self._lock:
+            self._auth.expire_sessions()
+
+    def require_auth_token(self, login: str, code: Optional[str]) -> None:
+        """Makes the password of a person good only together with a two-factor code.
+
+        Args:
+            login: The person's login.
+            code: The code that ``auth_token`` must carry; None takes the demand back. It holds
+                until the site is cleared or closed.
+        """
+        with self._lock:
+            self._auth.require_code(login, code)
 
     def clear(self) -> None:
         """Takes the site back to its first day: no rows but the first ones, no sessions, same keys.
 
-        Ids start at 1 again.
+        Ids start at 1 again, and the schema is the one that the site was made with.
         """
         with self._lock:
+            self._auth.clear()
+            changed = Fields(self.schema, self.store, self.version).restore()
             self.store.clear()
-            self._auth.forget()
+            if changed:
+                self.store.drop_types(changed)
+                self.schema = Schema(self._schema_data)
+                self.store.set_up(self.schema, changed)
+                self._assemble()
             self._seed()
 
     def close(self) -> None:
@@ -250,44 +267,43 @@ class Site:
     def _seed(self) -> None:
         """Fills a new site; in an old file, sees that the credentials of today are good."""
         script, human = (self.script_name, self.api_key), (self.login, self.password)
+        seeds = Seeds(self.schema, self.rows)
         with self.store.transaction():
             if self.rows.is_retired("ApiUser", 1) is None:
-                self._seeds.plant(script, human)
+                seeds.plant(script, human)
             else:
-                self._seeds.renew(script, human)
+                seeds.renew(script, human)
 
     def _setting(self, name: str, given: Optional[str]) -> str:
         """Returns a setting: the one given, else the one kept, else a new random one."""
-        table = self.store.tables.settings
-        kept = compile_statement(select(table.c.value).where(table.c.name == bindparam("n")), ["n"])
-        value = given or self.store.first(kept, (name,)) or secrets.token_urlsafe(18)
-        row = insert(table).values(name=bindparam("n"), value=bindparam("v"))
+        value = given or self._kept(name) or secrets.token_urlsafe(18)
+        self._keep(name, value)
+        return value
+
+    def _kept(self, name: str) -> Optional[str]:
+        table = self.store.site.settings
+        wanted = select(table.c.value).where(table.c.name == bindparam("n"))
+        return self.store.first(compile_statement(wanted, ["n"]), (name,))
+
+    def _keep(self, name: str, value: str) -> None:
+        row = insert(self.store.site.settings).values(name=bindparam("n"), value=bindparam("v"))
         put = row.on_conflict_do_update(index_elements=["name"], set_={"value": row.excluded.value})
         with self.store.transaction():
             self.store.run(compile_statement(put, ["n", "v"]), (name, value))
-        return value
+
+
+def _read_schema(given: Union[Schema, PathLike, Sequence[PathLike], None]) -> Optional[Schema]:
+    if given is None or isinstance(given, Schema):
+        return given
+    if isinstance(given, (str, os.PathLike)):
+        return Schema.from_files([given])
+    return Schema.from_files(given)
 
 
 def _describe_error(error: Exception) -> str:
     """Returns class and place of an error, without its text, which may quote what was sent."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"
-
-
-def _describe(version: Sequence[int], page_size: int) -> bytes:
-    """Returns the answer to ``info``, which a live site sends without an envelope."""
-    return encode(
-        {
-            "full_version": [*version[:3], 0],
-            "version": list(version),
-            "user_authentication_method": "default",
-            "unified_login_flow_enabled": False,
-            "api_max_entities_per_page": page_size,
-            "s3_uploads_enabled": False,
-            "s3_direct_uploads_enabled": False,
-            "s3_enabled_upload_types": {},
-        }
-    )
 
 
 def _read_call(body: bytes) -> tuple[str, Any, Any]:

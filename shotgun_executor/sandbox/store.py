@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from sqlalchemy import bindparam, column, table
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
-from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 
 from .buckets import bucket
+from .site_tables import SiteTables
 from .tables import Tables
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Generator, Iterable, Sequence
+    from collections.abc import Collection, Generator, Iterable, Sequence
 
+    from sqlalchemy import Table
     from sqlalchemy.sql import ClauseElement
 
     from .schema import Schema
@@ -86,32 +88,45 @@ def compile_statement(statement: ClauseElement, names: Sequence[str]) -> Stateme
 class Store:
     """The tables of one site in one SQLite database. Used by one thread at a time.
 
+    The tables of entities are there once `set_up` was called.
+
     Args:
-        schema: What to make tables for.
         database: A path, or None for a database in memory.
 
     Raises:
         sqlite3.Error: The file cannot be opened or is no database.
     """
 
-    def __init__(self, schema: Schema, database: Union[str, os.PathLike[str], None] = None) -> None:
-        self.tables = Tables(schema)
+    tables: Tables
+
+    def __init__(self, database: Union[str, os.PathLike[str], None] = None) -> None:
+        self.site = SiteTables()
+        self.caller: tuple[str, int] = ("", 0)
+        """Type and id of the user that the running call is made by; fields that differ from user
+        to user show this user's values."""
         self._connection = sqlite3.connect(
             ":memory:" if database is None else database,
             isolation_level=None,
             check_same_thread=False,
             cached_statements=1024,
         )
-        self._connection.create_function("jsonb_contains", 2, _jsonb_contains, deterministic=True)
-        self._connection.create_function("bucket", 2, bucket)
-        self._connection.create_function("fold", 1, _fold, deterministic=True)
         try:
-            self._set_up(in_file=database is not None)
+            self._add_functions()
+            self._configure(in_file=database is not None)
+            self._synchronize(self.site.every)
         except BaseException:
             self._connection.close()
             raise
 
-    def _set_up(self, *, in_file: bool) -> None:
+    def _add_functions(self) -> None:
+        add = self._connection.create_function
+        add("jsonb_contains", 2, _jsonb_contains, deterministic=True)
+        add("bucket", 2, bucket)
+        add("fold", 1, _fold, deterministic=True)
+        add("caller_type", 0, lambda: self.caller[0])
+        add("caller_id", 0, lambda: self.caller[1])
+
+    def _configure(self, *, in_file: bool) -> None:
         if in_file:
             # What WAL has written survives the end of the process without a sync per commit.
             self._connection.execute("PRAGMA journal_mode = WAL")
@@ -119,21 +134,79 @@ class Store:
             self._connection.execute("PRAGMA busy_timeout = 5000")
         self._connection.execute("PRAGMA temp_store = MEMORY")
         self._connection.execute("PRAGMA cache_size = -65536")
-        with self.transaction():
-            for each in self.tables.metadata.sorted_tables:
-                self._run_plain(CreateTable(each, if_not_exists=True))
+
+    def set_up(self, schema: Schema, changed: Optional[Collection[str]] = None) -> None:
+        """Makes the tables and columns that a schema needs and the database lacks.
+
+        Nothing is taken away: the column of a field that is gone stays, and is not looked at.
+
+        Args:
+            schema: The schema.
+            changed: The entity types that have changed since the last time; None means all.
+        """
+        tables = Tables(schema) if changed is None else Tables(schema, self.tables, changed)
+        self._synchronize(tables.made)
+        self.tables = tables
+        self._write_statistics()
+
+    def _synchronize(self, tables: Iterable[Table]) -> None:
+        with self._unit():
+            for each in tables:
+                there = self._columns_of(each)
+                if not there:
+                    self._run_plain(CreateTable(each))
+                else:
+                    self._add_columns(each, there)
                 for index in each.indexes:
                     self._run_plain(CreateIndex(index, if_not_exists=True))
 
-        self._connection.execute("ANALYZE")
+    def _columns_of(self, each: Table) -> set[str]:
+        """Returns the names of the columns that a table has; none if there is no such table."""
+        quoted = each.name.replace("'", "''")
+        rows = self._connection.execute(f"PRAGMA table_info('{quoted}')")
+        return {row[1] for row in rows}
+
+    def _add_columns(self, each: Table, there: set[str]) -> None:
+        for missing in each.columns:
+            if missing.name not in there:
+                name = _DIALECT.identifier_preparer.format_table(each)
+                definition = CreateColumn(missing).compile(dialect=_DIALECT)
+                self._connection.execute(f"ALTER TABLE {name} ADD COLUMN {definition}")
+
+    def drop_types(self, types: Iterable[str]) -> None:
+        """Drops the tables of entity types and of their lists; `set_up` makes them anew."""
+        gone = {f"entity_{name}" for name in types}
+        starts = tuple(f"links_{name}_" for name in types)
+        with self._unit():
+            for each in self.tables.every:
+                if each.name in gone or each.name.startswith(starts):
+                    name = _DIALECT.identifier_preparer.format_table(each)
+                    self._connection.execute(f"DROP TABLE IF EXISTS {name}")
+
+    def _write_statistics(self) -> None:
+        """Writes the figures of a large site into the table that SQLite plans with."""
+        there = self._connection.execute(
+            "SELECT 1 FROM sqlite_master WHERE name = 'sqlite_stat1'"
+        ).fetchone()
+        if there is None:
+            self._connection.execute("ANALYZE")
         figures = table("sqlite_stat1", column("tbl"), column("idx"), column("stat"))
         names = ["table_", "index_", "stat_"]
         row: dict[str, Any] = dict(zip(("tbl", "idx", "stat"), map(bindparam, names)))
-        with self.transaction():
+        with self._unit():
             self._run_plain(figures.delete())
             put = compile_statement(figures.insert().values(row), names)
             self.run_many(put, self.tables.statistics())
         self._connection.execute("ANALYZE sqlite_master")
+
+    @contextmanager
+    def _unit(self) -> Generator[None, None, None]:
+        """Is a transaction unless there is one already."""
+        if self._connection.in_transaction:
+            yield
+        else:
+            with self.transaction():
+                yield
 
     def _run_plain(self, statement: ClauseElement) -> None:
         self._connection.execute(str(statement.compile(dialect=_DIALECT)))
@@ -166,8 +239,8 @@ class Store:
     def clear(self) -> None:
         """Deletes every row except the settings of the site."""
         with self.transaction():
-            for each in self.tables.metadata.sorted_tables:
-                if each is not self.tables.settings:
+            for each in (*self.tables.every, *self.site.every):
+                if each is not self.site.settings:
                     self._run_plain(each.delete())
 
     def close(self) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .paths import Path
     from .query import Query
     from .records import Records
-    from .schema import Schema
+    from .schema import Field, Schema
     from .store import Store
 
 SUMMARY_TYPES = (
@@ -214,10 +214,14 @@ def _name_and_type(item: Any, default: str) -> tuple[str, str]:
     return item["field"], kind if isinstance(kind, str) else ruby_text(kind)
 
 
+def _has_value(field: Field) -> bool:
+    return has_column(field) or field.is_per_user
+
+
 def _check_summary(path: Path, kind: str) -> None:
     field = path.field
     data_type = field.data_type
-    legal = has_column(field) or kind in ("record_count",) or (kind == "count" and field.is_multi)
+    legal = _has_value(field) or kind in ("record_count",) or (kind == "count" and field.is_multi)
     if kind in ("sum", "average"):
         legal = data_type in _NUMBERS
     elif kind in ("maximum", "minimum"):
@@ -235,7 +239,7 @@ def _check_summary(path: Path, kind: str) -> None:
 
 def _check_group(path: Path, kind: str) -> None:
     field = path.field
-    legal = has_column(field) and field.data_type not in ("password", "url", "serializable")
+    legal = _has_value(field) and field.data_type not in ("password", "url", "serializable")
     if kind == "exact":
         legal = legal or field.is_multi or field.name == "cached_display_name"
     elif kind == "entitytype":

@@ -222,12 +222,6 @@ def test_archived_projects_can_be_left_out(shots: DirectShotgun) -> None:
     assert len(shots.find("HumanUser", [], include_archived_projects=False)) == 1
 
 
-def test_presets_are_refused_by_name(site: Site) -> None:
-    """What is not there yet says so."""
-    answer = read(site, "Version", ["id"], additional_filter_presets=[{"preset_name": "LATEST"}])
-    assert "not implemented by the sandbox" in answer["message"]
-
-
 def test_schema_is_what_the_site_stores(site: Site, sg: DirectShotgun) -> None:
     """The schema names every type and field, in the shape of the official docs."""
     types = sg.schema_entity_read()

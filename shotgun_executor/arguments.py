@@ -171,7 +171,7 @@ def limits_of(
     return Limits(connect_timeout, read_timeout)
 
 
-def retries_of(owner: str, retries: Union[int, Retries, None]) -> Retries:
+def retries_of(owner: str, retries: object) -> Retries:
     """The policy that *retries* describes: a policy, a number of repeats, or None for the usual.
 
     Raises:
@@ -182,9 +182,8 @@ def retries_of(owner: str, retries: Union[int, Retries, None]) -> Retries:
         return Retries()
     if isinstance(retries, Retries):
         return retries
-    given: object = retries
-    if not isinstance(given, int) or isinstance(given, bool):
-        raise TypeError(f"{owner}: retries must be a number or a Retries, not {given!r}")
-    if given < 0:
-        raise ValueError(f"{owner}: retries must not be negative, got {given}; 0 fails at once")
-    return Retries(given)
+    if not isinstance(retries, int) or isinstance(retries, bool):
+        raise TypeError(f"{owner}: retries must be a number or a Retries, not {retries!r}")
+    if retries < 0:
+        raise ValueError(f"{owner}: retries must not be negative, got {retries}; 0 fails at once")
+    return Retries(retries)

@@ -46,7 +46,7 @@ from shotgun_executor.settings import (
 from shotgun_executor.transport import Phase, Shared, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 __all__ = ["Connection", "Prototype", "run_privately"]
 
@@ -458,7 +458,7 @@ class _PooledShotgun(Shotgun):
 
 
 @contextlib.contextmanager
-def _telling_what_was_made(connection: Connection) -> Iterator[None]:
+def _telling_what_was_made(connection: Connection) -> Generator[None, None, None]:
     """Have an error within say what the call had created before, in ``made`` and its message."""
     start = len(connection.made)
     try:

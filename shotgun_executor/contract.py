@@ -107,37 +107,42 @@ def usable(cls: type = Shotgun) -> frozenset[str]:
 
 
 # Errors of the HTTP library inside shotgun_api3, which users' except clauses name.
-try:
+if TYPE_CHECKING:
     from shotgun_api3.lib.httplib2.error import (
         FailedToDecompressContent,
         RedirectLimit,
         RedirectMissingLocation,
         ServerNotFoundError,
     )
-except ImportError:  # a version without that library: nobody can name its errors
-
-    class ServerNotFoundError(Exception):  # type: ignore[no-redef]
-        """The name of a server is unknown."""
-
-    class _WithAnswer(Exception):  # noqa: N818
-        def __init__(self, text: str, response: object, content: object) -> None:
-            super().__init__(text)
-            self.response = response
-            self.content = content
-
-    class FailedToDecompressContent(_WithAnswer):  # type: ignore[no-redef]
-        """A compressed answer is damaged."""
-
-    class RedirectLimit(_WithAnswer):  # type: ignore[no-redef]
-        """Too many redirections."""
-
-    class RedirectMissingLocation(_WithAnswer):  # type: ignore[no-redef]
-        """A redirection to nowhere."""
-
-
-try:
     from shotgun_api3.lib.httplib2.socks import HTTPError as ProxyError
-except ImportError:
+else:
+    try:
+        from shotgun_api3.lib.httplib2.error import (
+            FailedToDecompressContent,
+            RedirectLimit,
+            RedirectMissingLocation,
+            ServerNotFoundError,
+        )
+        from shotgun_api3.lib.httplib2.socks import HTTPError as ProxyError
+    except ImportError:  # a version without that library: nobody can name its errors
 
-    class ProxyError(Exception):  # type: ignore[no-redef]
-        """A proxy refused to connect."""
+        class ServerNotFoundError(Exception):
+            """The name of a server is unknown."""
+
+        class ProxyError(Exception):
+            """A proxy refused to connect."""
+
+        class _AboutAnswer(Exception):  # noqa: N818 - the base of the next three
+            def __init__(self, text: str, response: object, content: object) -> None:
+                super().__init__(text)
+                self.response = response
+                self.content = content
+
+        class FailedToDecompressContent(_AboutAnswer):
+            """A compressed answer is damaged."""
+
+        class RedirectLimit(_AboutAnswer):
+            """Too many redirections."""
+
+        class RedirectMissingLocation(_AboutAnswer):
+            """A redirection to nowhere."""

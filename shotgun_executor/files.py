@@ -28,7 +28,7 @@ from shotgun_executor.retry import Sent
 from shotgun_executor.transport import Phase, place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Iterator, Mapping
 
     from shotgun_executor.answers import Answer
     from shotgun_executor.connection import Connection
@@ -48,7 +48,7 @@ _progress: contextvars.ContextVar[Optional[Callable[[int, int], object]]] = cont
 
 
 @contextlib.contextmanager
-def upload_progress(callback: Callable[[int, int], object]) -> Iterator[None]:
+def upload_progress(callback: Callable[[int, int], object]) -> Generator[None, None, None]:
     """Within the block, *callback* is told how far an upload is.
 
     ::

@@ -199,7 +199,7 @@ class _OwnFiles(Shotgun):
         requests = _file_requests(self)
         if requests is None or attachment is False:
             return super().download_attachment(attachment, file_path, attachment_id)
-        url = self.get_attachment_download_url(attachment)
+        url: Any = self.get_attachment_download_url(attachment)  # None for None
         if url is None:
             return None
         if not url.lower().startswith(("http://", "https://")):  # a local file, for one

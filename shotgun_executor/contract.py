@@ -43,6 +43,7 @@ PIECES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "_call_rpc": ("self", "method", "params", "include_auth_params", "first"),
         "_make_call": ("self", "verb", "path", "body", "headers"),
         "_transform_outbound": ("self", "data"),
+        "_visit_data": ("self", "data", "visitor"),
         "_build_payload": ("self", "method", "params", "include_auth_params"),
         "_encode_payload": ("self", "payload"),
         "_parse_http_status": ("self", "status"),

@@ -43,6 +43,7 @@ PIECES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "_call_rpc": ("self", "method", "params", "include_auth_params", "first"),
         "_make_call": ("self", "verb", "path", "body", "headers"),
         "_transform_outbound": ("self", "data"),
+        "_visit_data": ("self", "data", "visitor"),
         "_build_payload": ("self", "method", "params", "include_auth_params"),
         "_encode_payload": ("self", "payload"),
         "_parse_http_status": ("self", "status"),
@@ -107,39 +108,42 @@ def usable(cls: type = Shotgun) -> frozenset[str]:
 
 
 # Errors of the HTTP library inside shotgun_api3, which users' except clauses name.
-try:
+if TYPE_CHECKING:
     from shotgun_api3.lib.httplib2.error import (
-        FailedToDecompressContent,  # pyright: ignore[reportAssignmentType]  # or ours, below
-        RedirectLimit,  # pyright: ignore[reportAssignmentType]  # or ours, below
-        RedirectMissingLocation,  # pyright: ignore[reportAssignmentType]  # or ours, below
-        ServerNotFoundError,  # pyright: ignore[reportAssignmentType]  # or ours, below
+        FailedToDecompressContent,
+        RedirectLimit,
+        RedirectMissingLocation,
+        ServerNotFoundError,
     )
-except ImportError:  # a version without that library: nobody can name its errors
+    from shotgun_api3.lib.httplib2.socks import HTTPError as ProxyError
+else:
+    try:
+        from shotgun_api3.lib.httplib2.error import (
+            FailedToDecompressContent,
+            RedirectLimit,
+            RedirectMissingLocation,
+            ServerNotFoundError,
+        )
+        from shotgun_api3.lib.httplib2.socks import HTTPError as ProxyError
+    except ImportError:  # a version without that library: nobody can name its errors
 
-    class ServerNotFoundError(Exception):  # type: ignore[no-redef]
-        """The name of a server is unknown."""
+        class ServerNotFoundError(Exception):
+            """The name of a server is unknown."""
 
-    class _WithAnswer(Exception):  # noqa: N818
-        def __init__(self, text: str, response: object, content: object) -> None:
-            super().__init__(text)
-            self.response = response
-            self.content = content
+        class ProxyError(Exception):
+            """A proxy refused to connect."""
 
-    class FailedToDecompressContent(_WithAnswer):  # type: ignore[no-redef]
-        """A compressed answer is damaged."""
+        class _AboutAnswer(Exception):  # noqa: N818 - the base of the next three
+            def __init__(self, text: str, response: object, content: object) -> None:
+                super().__init__(text)
+                self.response = response
+                self.content = content
 
-    class RedirectLimit(_WithAnswer):  # type: ignore[no-redef]
-        """Too many redirections."""
+        class FailedToDecompressContent(_AboutAnswer):
+            """A compressed answer is damaged."""
 
-    class RedirectMissingLocation(_WithAnswer):  # type: ignore[no-redef]
-        """A redirection to nowhere."""
+        class RedirectLimit(_AboutAnswer):
+            """Too many redirections."""
 
-
-try:
-    from shotgun_api3.lib.httplib2.socks import (
-        HTTPError as ProxyError,  # pyright: ignore[reportAssignmentType]  # or ours, below
-    )
-except ImportError:
-
-    class ProxyError(Exception):  # type: ignore[no-redef]
-        """A proxy refused to connect."""
+        class RedirectMissingLocation(_AboutAnswer):
+            """A redirection to nowhere."""

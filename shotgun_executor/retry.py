@@ -206,20 +206,16 @@ class Retries:
         longest_retry_after: float = 60.0,
         within: Optional[float] = None,
     ) -> None:
-        if not _is_count(count):
-            raise ValueError(f"Retries: count must be an integer of at least 0, not {count!r}")
-        seconds: dict[str, object] = {
+        given: dict[str, object] = {
+            "count": count,
             "first_wait": first_wait,
             "longest_wait": longest_wait,
             "longest_retry_after": longest_retry_after,
+            "within": within,
         }
-        if within is not None:
-            seconds["within"] = within
-        for name, value in seconds.items():
-            if not isinstance(value, (int, float)) or isinstance(value, bool) or not value >= 0:
-                raise ValueError(f"Retries: {name} must be seconds, at least 0, not {value!r}")
-        for name in self.__slots__:
-            object.__setattr__(self, name, locals()[name])
+        for name, value in given.items():
+            _check_setting(name, value)
+            object.__setattr__(self, name, value)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"Retries never change; make another with another {name}")
@@ -234,6 +230,15 @@ class Retries:
         if retry_after is None:
             return random.uniform(0, reach)  # noqa: S311 - spreads load, guards nothing
         return min(retry_after, self.longest_retry_after) + random.uniform(0, self.first_wait)  # noqa: S311
+
+
+def _check_setting(name: str, value: object) -> None:
+    """Refuse what is no setting of :class:`Retries`."""
+    kind = int if name == "count" else (int, float)
+    number = isinstance(value, kind) and not isinstance(value, bool) and value >= 0
+    if not number and not (name == "within" and value is None):
+        what = "an integer" if name == "count" else "seconds"
+        raise ValueError(f"Retries: {name} must be {what}, at least 0, not {value!r}")
 
 
 class Budget:
@@ -264,10 +269,6 @@ class Budget:
 
     def __repr__(self) -> str:
         return f"<Budget {self._left:g} of {self.size:g} repeats left>"
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 class Repeats:

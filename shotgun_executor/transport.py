@@ -11,6 +11,7 @@ import http.client
 import re
 import select
 import socket
+import ssl
 import time
 import urllib.parse
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Protocol, Union
@@ -20,7 +21,6 @@ from shotgun_executor.contract import RedirectLimit, RedirectMissingLocation
 from shotgun_executor.opening import Aborted, Limits, Proxy, Route, TlsContexts, open_socket
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Iterator, Mapping
 
     from shotgun_executor.opening import AbortSwitch
@@ -117,7 +117,7 @@ class Channel:
         try:
             return self._reader.head(method)
         except socket.timeout as error:
-            raise self._silent() from error
+            raise self._silence(error) from error.__cause__
 
     def body(self, answer: Answer) -> bytes:
         """The body that belongs to *answer*, whole."""
@@ -125,7 +125,7 @@ class Channel:
         try:
             body = self._reader.body(answer)
         except socket.timeout as error:
-            raise self._silent() from error
+            raise self._silence(error) from error.__cause__
         self.finish(answer)
         return body
 
@@ -135,7 +135,7 @@ class Channel:
         try:
             yield from self._reader.pieces(answer)
         except socket.timeout as error:
-            raise self._silent() from error
+            raise self._silence(error) from error.__cause__
         self.finish(answer)
 
     def finish(self, answer: Answer) -> None:
@@ -184,7 +184,7 @@ class Channel:
         except OSError as error:
             self.phase = Phase.PART if sent else before
             if isinstance(error, socket.timeout):
-                raise self._silent() from error
+                raise self._silence(error) from error.__cause__
             raise
 
     def _stream(self, sock: socket.socket, body: Union[bytes, Body]) -> None:
@@ -200,7 +200,10 @@ class Channel:
                 raise
         self.phase = Phase.WHOLE
 
-    def _silent(self) -> Exception:
+    def _silence(self, error: OSError) -> OSError:
+        """What to raise for a time-out; one of the system's own is about a peer that vanished."""
+        if error.errno is not None or self.limits.read is None:
+            return error
         return socket.timeout(
             f"{self.route.host} was silent for {self.limits.read:g} s (read_timeout)"
         )
@@ -212,14 +215,18 @@ class _Watch:
     def __init__(self) -> None:
         self._sock: Optional[socket.socket] = None
         self._poll: Any = None
+        self._pending: Optional[Callable[[], int]] = None
 
     def set(self, sock: socket.socket) -> None:
         self._sock = sock
+        self._pending = sock.pending if isinstance(sock, ssl.SSLSocket) else None
         if hasattr(select, "poll"):  # knows more than the 1024 sockets of select(); not on Windows
             self._poll = select.poll()
             self._poll.register(sock, select.POLLIN)
 
     def readable(self, seconds: float = 0.0) -> bool:
+        if self._pending is not None and self._pending():
+            return True  # decrypted already, so the system knows nothing of it
         if self._poll is not None:
             return bool(self._poll.poll(seconds * 1000))
         assert self._sock is not None

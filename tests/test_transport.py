@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import gzip
 import http.client
 import json
@@ -70,6 +71,11 @@ def test_transport_reads_compressed_answers(coding):
 
 def http_body(content):
     return json.dumps(content).encode()
+
+
+def http_answer(content):
+    body = http_body(content)
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
 
 
 def raw(*answers):
@@ -268,6 +274,43 @@ def test_transport_refuses_headers_of_more_than_one_line():
         assert server.requests == []
 
 
+def test_transport_encodes_as_the_official_client_does():
+    """Dates, times, tuples and oddities are sent as the official client sends them."""
+    zone = datetime.timezone(datetime.timedelta(hours=-7))
+    moment = datetime.datetime(2030, 7, 1, 23, 59, 58, 999999)  # noqa: DTZ001 - in the local zone
+    data = {
+        "at": moment,
+        "zoned": moment.replace(tzinfo=zone),
+        "day": datetime.date(2030, 1, 2),
+        "tuple": (1, [moment, ("ä", None, True, 1.5)], {}),
+        "key": {1: "one", None: "none"},
+        "big": 2**70,
+    }
+    sent = []
+    for utc in (True, False):
+        with serving(site) as server:
+            for sg in (Shotgun(server.url, connect=False, **KEYS), pool_for(server.url)):
+                sg.config.convert_datetimes_to_utc = utc
+                sg.create("Shot", data)
+                with pytest.raises(TypeError, match="set is not JSON serializable"):
+                    sg.create("Shot", {"a": {1}})
+                sg.close()
+            sent.append([request.body for request in server.requests])
+    assert [first == second for first, second in sent] == [True, True]
+    assert sent[0] != sent[1]
+
+
+def test_transport_sockets_find_out_that_a_peer_has_vanished():
+    """Keep-alive probes and a limit for what is not acknowledged, where the system has them."""
+    with serving(site) as server, pool_for(server.url) as sg, sg.lease() as client:
+        client.info()
+        (channel,) = client._connection.connections.values()
+        assert channel.sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            limit = channel.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+            assert limit == 30_000
+
+
 def test_transport_unknown_name_is_httplib2s_error():
     """A name that does not exist raises what it raises today."""
     with pool_for("http://no-such-host.invalid") as sg:
@@ -315,6 +358,24 @@ def test_transport_missing_ca_file_is_named_by_its_class(tls):
     with serving(site, tls) as server, pool_for(server.url, ca_certs="/no/such/ca.pem") as sg:
         with pytest.raises(FileNotFoundError):
             sg.info()
+
+
+def test_transport_tls_answer_that_is_too_long_is_not_read_by_the_next_call(tls, ca_file):
+    """Also where the rest was decrypted with the end of the answer."""
+    extra = http_answer({"results": "for somebody else"})
+
+    def script(peer):
+        while True:
+            request = peer.read()
+            if request is None:
+                return
+            body = {**results_of(request), "padding": "x" * 50_000}
+            peer.send(http_answer(body) + extra)
+
+    with serving(script, tls) as server, pool_for(server.url, ca_certs=ca_file) as sg:
+        for _ in range(3):
+            assert sg.find("Shot", []) == SHOT
+        assert server.connections == 4
 
 
 # Proxies

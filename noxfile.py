@@ -66,7 +66,6 @@ FOUND = [python for python in PYTHONS if python == OWN or _runs(python)]
 nox.options.sessions = [
     *(f"tests-{python}" for python in FOUND),
     "lowest",
-    "contract",
     "lint",
     "typing",
     "docs",
@@ -98,7 +97,7 @@ def lowest(session: nox.Session) -> None:
 @nox.session(python=FOUND[0])
 @nox.parametrize("client", CLIENTS)
 def contract(session: nox.Session, client: str) -> None:
-    """Check what is leaned on in shotgun_api3 with several of its releases."""
+    """Check what is leaned on in shotgun_api3 with several of its releases; not by default."""
     session.install("-e", ".[sandbox]", f"shotgun_api3=={client}", *_group("test"))
     files = ("test_contract", "test_parity", "test_transport", "test_files", "test_retry")
     session.run("python", "-m", "pytest", *PARALLEL, *(f"tests/{name}.py" for name in files))

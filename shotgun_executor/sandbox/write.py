@@ -76,8 +76,8 @@ class Writer:
         self._write_personal(change, entity_id, caller)
         if self.events.wants(kind, caller):
             self.events.created(self._changes.subject(kind, entity_id), caller)
-        given = params.get("return_fields") is not None
-        wanted = get_list(params, "return_fields", "create") if given else []
+        asked = params.get("return_fields") is not None
+        wanted = get_list(params, "return_fields", "create") if asked else []
         names = (*change.fields, *(name for name in wanted if isinstance(name, str)))
         return self._record(kind, entity_id, names)
 

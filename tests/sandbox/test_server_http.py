@@ -174,7 +174,7 @@ def test_answers_are_compressed_on_demand() -> None:
 class _StubSite:
     """A site that answers nothing, or breaks."""
 
-    def answer(self, body: bytes) -> Any:
+    def answer(self, body: bytes, patience: float) -> Any:
         raise ZeroDivisionError("a bug")
 
 

@@ -9,7 +9,7 @@ import secrets
 import threading
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, TypeVar, Union
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.dialects.sqlite import insert
@@ -18,6 +18,7 @@ from .auth import METHODS, Auth, Caller
 from .codec import decode, encode_fault
 from .faults import REQUEST, Fault
 from .fields import Fields
+from .files import Files
 from .info import check_version, describe
 from .methods import MAY_BE_SLOW, Methods
 from .rows import Rows
@@ -29,7 +30,11 @@ from .wire import is_hash, is_list
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .file_urls import PlainUrls
+
     PathLike = Union[str, os.PathLike[str]]
+
+T = TypeVar("T")
 
 JSON_TYPE = "application/json; charset=utf-8"
 CSV_TYPE = "text/csv"
@@ -158,6 +163,7 @@ class Site:
         """Makes everything that holds statements compiled for the tables as they are now."""
         self.rows = Rows(self.store)
         self._methods = self._methods_on(self.store, self.rows)
+        self._files = Files(self.schema, self.store, event_log=self._event_log)
         self._aside = None
 
     def _methods_on(self, store: Store, rows: Rows) -> Methods:
@@ -259,6 +265,37 @@ class Site:
         """
         with self._lock:
             return self._auth.identify(auth)
+
+    def use_urls(self, urls: PlainUrls) -> None:
+        """Makes records show the URLs of files that these make of what is stored."""
+        with self._lock:
+            self.store.urls = urls
+            self._aside = None
+
+    def read_files(self, read: Callable[[Files], T]) -> T:
+        """Returns what a function reads of the site's files."""
+        with self._lock:
+            return read(self._files)
+
+    def change_files(self, auth: dict[str, Any], change: Callable[[Files, Caller], T]) -> T:
+        """Changes the site's files in one transaction.
+
+        Args:
+            auth: The keys of the auth object of a call, such as the fields of an upload form.
+            change: Gets the files and the user in whose name they are changed.
+
+        Returns:
+            What `change` returns.
+
+        Raises:
+            Fault: The credentials are missing or wrong, or `change` refuses; then nothing has
+                changed.
+        """
+        with self._lock:
+            caller = self._auth.identify(auth)
+            self.store.caller = caller.key
+            with self.store.transaction():
+                return change(self._files, caller)
 
     def expire_sessions(self) -> None:
         """Makes every session token expire now, as if its time was over."""

@@ -19,6 +19,7 @@ from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 
 from .buckets import bucket
+from .file_urls import PlainUrls
 from .site_tables import SiteTables
 from .tables import Tables
 
@@ -108,6 +109,8 @@ class Store:
 
     def __init__(self, database: Union[str, os.PathLike[str], None] = None) -> None:
         self.site = SiteTables()
+        self.urls = PlainUrls()
+        """Makes the URLs of files and pictures that records show."""
         self.caller: tuple[str, int] = ("", 0)
         """Type and id of the user that the running call is made by; fields that differ from user
         to user show this user's values."""
@@ -142,6 +145,7 @@ class Store:
             return None
         store = Store.__new__(Store)
         store.site, store.tables, store.caller = self.site, self.tables, self.caller
+        store.urls = self.urls
         store._database, store._deadline = self._database, None
         store._connection = store._connect()
         store._configure(in_file=False)
@@ -156,6 +160,8 @@ class Store:
         add("fold", 1, _fold, deterministic=True)
         add("caller_type", 0, lambda: self.caller[0])
         add("caller_id", 0, lambda: self.caller[1])
+        add("image_url", 1, lambda stored: self.urls.image(stored))
+        add("file_url", 1, lambda stored: self.urls.file(stored))
 
     @contextmanager
     def limited(self, seconds: float) -> Generator[None, None, None]:

@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import gc
 import os
+import shutil
 import signal
 import sqlite3
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Optional
@@ -18,10 +20,13 @@ import sqlalchemy.exc
 from shotgun_executor.sandbox.server import SiteServer, fill
 from shotgun_executor.sandbox.settings import Info
 from shotgun_executor.sandbox.site import Site
+from shotgun_executor.sandbox.storage import Storage
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Generator
 
+    from shotgun_executor.sandbox.record import Request
     from shotgun_executor.sandbox.settings import Settings
 
 __all__ = ["StartError", "run"]
@@ -51,24 +56,30 @@ def run(settings: Settings, announce: Callable[[Info], None], *, parent: bool = 
 
 async def _serve(settings: Settings, announce: Callable[[Info], None], parent: bool) -> None:
     stop = asyncio.Event()
-    with _stopping_on_signals(stop, ignore_interrupt=parent):
+    with _stopping_on_signals(stop, ignore_interrupt=parent), _folder(settings) as folder:
         if parent:
             _stop_with_parent(stop)
-        site = _open_site(settings)
+        site, storage = _open_site(settings, folder)
         try:
-            await _serve_site(site, settings, announce, stop)
+            await _serve_site(site, storage, settings, folder, announce, stop)
         finally:
             site.close()
 
 
 async def _serve_site(
-    site: Site, settings: Settings, announce: Callable[[Info], None], stop: asyncio.Event
+    site: Site,
+    storage: Storage,
+    settings: Settings,
+    folder: Path,
+    announce: Callable[[Info], None],
+    stop: asyncio.Event,
 ) -> None:
-    server = SiteServer(site, settings)
+    tls, ca_certs = _certificate(settings, folder)
+    server = SiteServer(site, storage, settings, tls, _print_request if settings.log else None)
     try:
         try:
             port = await server.bind()
-            info = _info(site, settings, port)
+            info = _info(site, settings, port, ca_certs)
             await server.start(info)
         except OSError as error:
             reason = error.strerror or error
@@ -84,27 +95,74 @@ async def _serve_site(
         await server.stop()
 
 
-def _open_site(settings: Settings) -> Site:
+@contextlib.contextmanager
+def _folder(settings: Settings) -> Generator[Path, None, None]:
+    """Where files lie while the site runs.
+
+    A folder that was given belongs to the parent, which removes it, unless the parent is gone.
+    """
+    if settings.folder is None:
+        with tempfile.TemporaryDirectory(prefix="sandbox-") as made:
+            yield Path(made)
+        return
+    parent = os.getppid()
+    yield Path(settings.folder)
+    if os.getppid() != parent:
+        shutil.rmtree(settings.folder, ignore_errors=True)
+
+
+def _open_site(settings: Settings, folder: Path) -> tuple[Site, Storage]:
     database = settings.database
     try:
         new = database is None or not Path(database).exists() or not Path(database).stat().st_size
         site = Site(database, **settings.site)
-        if new:
-            fill(site, settings)
+        try:
+            storage = _open_storage(site, settings, folder, new=new)
+            if new:
+                fill(site, settings)
+        except BaseException:
+            site.close()
+            raise
     except (OSError, sqlite3.Error, sqlalchemy.exc.SQLAlchemyError) as error:
         cause = getattr(error, "orig", None) or error
         raise StartError(f"cannot use the database {database}: {cause}") from error
     except (TypeError, ValueError) as error:
         raise StartError(f"cannot set up the site: {error}") from error
-    return site
+    return site, storage
 
 
-def _info(site: Site, settings: Settings, port: int) -> Info:
+def _open_storage(site: Site, settings: Settings, folder: Path, *, new: bool) -> Storage:
+    """Opens the folder of the files, which lies beside the database if there is one."""
+    database = settings.database
+    storage = Storage(folder / "files" if database is None else Path(f"{database}.files"))
+    if new:
+        storage.clear()
+    else:
+        storage.sweep(site.read_files(lambda files: files.keys()))
+    return storage
+
+
+def _certificate(
+    settings: Settings, folder: Path
+) -> tuple[Optional[ssl.SSLContext], Optional[Path]]:
+    if not settings.tls:
+        return None, None
+    from shotgun_executor.sandbox.tls import make_context
+
+    return make_context(folder, settings.host)
+
+
+def _print_request(request: Request) -> None:
+    print(request, flush=True)  # noqa: T201  # what --log is for
+
+
+def _info(site: Site, settings: Settings, port: int, ca_certs: Optional[Path]) -> Info:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return Info(
-        url=f"http://{host}:{port}",
+        url=f"{'https' if settings.tls else 'http'}://{host}:{port}",
         pid=os.getpid(),
         database=settings.database,
+        ca_certs=None if ca_certs is None else str(ca_certs),
         script_name=site.script_name,
         api_key=site.api_key,
         login=site.login,

@@ -61,11 +61,14 @@ class Incoming:
         self._digest.update(piece)
         self.size += len(piece)
 
-    def append_file(self, path: Path) -> None:
-        """Add the content of another file to the end."""
+    def append_file(self, path: Path) -> str:
+        """Add the content of another file to the end, and return its MD5."""
+        digest = hashlib.md5(usedforsecurity=False)
         with path.open("rb") as source:
             while piece := source.read(_PIECE):
                 self.write(piece)
+                digest.update(piece)
+        return digest.hexdigest()
 
     def keep(self, place: Path) -> None:
         """Move the whole file to its place, over what is there."""

@@ -177,6 +177,9 @@ class _StubSite:
     def answer(self, body: bytes, patience: float) -> Any:
         raise ZeroDivisionError("a bug")
 
+    def use_urls(self, urls: Any) -> None:
+        pass
+
 
 def test_idle_connection_stays_open() -> None:
     """An idle connection is kept for more than an hour, without Nagle's delay."""
@@ -222,9 +225,9 @@ async def ask(writer: asyncio.StreamWriter, reader: asyncio.StreamReader) -> byt
 
 
 async def with_stub(use: Callable[[SiteServer, int], Any]) -> Any:
-    server = SiteServer(cast("Any", _StubSite()), Settings())
+    server = SiteServer(cast("Any", _StubSite()), cast("Any", None), Settings())
     port = await server.bind()
-    await server.start(Info("", 0, None, "", "", "", ""))
+    await server.start(Info("", 0, None, None, "", "", "", ""))
     try:
         return await use(server, port)
     finally:

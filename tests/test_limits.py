@@ -59,6 +59,13 @@ def silent_in_chunk(peer):
     peer.wait()
 
 
+def silent_after_hello(peer):
+    """Take the first byte of a TLS handshake, so that the client is in it for sure."""
+    peer.sock.recv(1)
+    peer.server.reached.set()
+    peer.wait()
+
+
 def never_reads(peer):
     """Take no more than the buffers of the sockets do."""
     peer.server.reached.set()
@@ -240,7 +247,7 @@ def test_abort_wakes_who_sends(reached):
 
 def test_abort_wakes_who_is_in_a_tls_handshake(ca_file, reached):
     """Also before there is a connection."""
-    with serving(silent) as server:
+    with serving(silent_after_hello) as server:
         url = server.url.replace("http://", "https://")
         settings = {"ca_certs": ca_file, "connect_timeout": None, "retries": 0}
         with ShotgunPool(url, **KEYS, **settings) as sg:

@@ -130,6 +130,17 @@ def test_transport_reads_an_answer_that_ends_with_the_connection():
         assert server.connections == 2  # one for info
 
 
+def test_transport_trusts_no_connection_whose_answer_has_two_lengths():
+    """Chunks and a length at once: somebody may have been fooled, so nothing follows it."""
+
+    def both(request):
+        return chunked(request).replace(b"\r\n", b"\r\nContent-Length: 5\r\n", 1)
+
+    with serving(raw(*[both] * 4)) as server, pool_for(server.url) as sg:
+        assert sg.find("Shot", []) == SHOT
+        assert server.connections == 2  # one for info
+
+
 def test_transport_leaves_a_connection_that_says_close():
     """`Connection: close` is obeyed before the next request, not found out by it."""
 

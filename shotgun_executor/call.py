@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import contextvars
 import enum
 from typing import TYPE_CHECKING, Any, Callable, Optional
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from shotgun_executor.dispatch import Dispatch
 
-__all__ = ["Call", "State"]
+__all__ = ["TAKEN", "Call", "State"]
 
 
 class State(enum.Enum):
@@ -23,6 +24,9 @@ class State(enum.Enum):
     BLOCKED = "waits for futures among its arguments"
     READY = "waits for a worker"
     TAKEN = "runs, or is resolved, or is being resolved by whoever took it"
+
+
+TAKEN = State.TAKEN
 
 
 class Call:
@@ -80,7 +84,7 @@ class Call:
         self.future._call = self
 
     def __str__(self) -> str:
-        return self.label or str(getattr(self.function, "__qualname__", self.function))
+        return self.label or name_of(self.function)
 
     def run(self) -> None:
         """Resolve the future by what the function returns or raises."""
@@ -100,9 +104,12 @@ class Call:
             future.set_result(result)
 
     def fail(self, error: BaseException) -> None:
-        """Resolve the future by *error*; only for who took the call."""
+        """Resolve the future by *error*, unless it is resolved; only for who took the call."""
         self.future._call = None
-        if self.future.set_running_or_notify_cancel():
+        if self.future.cancelled():
+            self.notify_cancelled()
+            return
+        with contextlib.suppress(concurrent.futures.InvalidStateError):
             self.future.set_exception(error)
 
     def cancel(self) -> None:
@@ -120,6 +127,12 @@ class Call:
     def drop(self) -> None:
         """Let go of what is no longer needed: it will not run."""
         self.function, self.args, self.kwargs, self.needs = _nothing, (), {}, []
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """What a function is called in errors; never its repr, which may hold arguments."""
+    name = getattr(function, "__qualname__", None)
+    return str(name) if name else type(function).__name__
 
 
 def _nothing() -> None:

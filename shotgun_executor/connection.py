@@ -92,7 +92,7 @@ class Connection:
             # and its config refer to each other, and live on until they are collected.
             self.client.__dict__["_pooled_connection"] = weakref.ref(self)
 
-    def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """``function(client, *args, **kwargs)``, with the settings up to date.
 
         What it raises carries what the site may have carried out of the call; see ``sent_of``.

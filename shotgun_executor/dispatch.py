@@ -18,7 +18,7 @@ from collections import deque
 from concurrent.futures.thread import BrokenThreadPool
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from shotgun_executor.call import Call, State
+from shotgun_executor.call import TAKEN, Call, State
 from shotgun_executor.errors import DeadlockError, DependencyError
 from shotgun_executor.line import Line
 
@@ -69,7 +69,10 @@ class Dispatch:
         # The state. Guarded by _lock, as is the state of each call. A call that is READY is in
         # _line, one that is BLOCKED in _blocked. A runner is in _runners from the decision to
         # start it until it has found nothing to do.
-        self._lock = threading.Lock()
+        #
+        # The lock is re-entrant: a garbage collection may run a destructor of the user's under it,
+        # which may come back here; and no decision allocates between its test and its effect.
+        self._lock = threading.RLock()
         self._line = Line()
         self._blocked: set[Call] = set()
         self._unblocked = threading.Condition(self._lock)  # notified when _blocked is empty again
@@ -77,6 +80,8 @@ class Dispatch:
         self._closed = False
         self._broken: Optional[BaseException] = None
         self._at_end: Optional[Callable[[], None]] = None  # to be called when _blocked is empty
+        # Futures that nobody wants any more, left by destructors, which must take no lock.
+        self._dropped: deque[Future[Any]] = deque()
 
     def submit(
         self,
@@ -121,6 +126,8 @@ class Dispatch:
                 wanted = self._admit(runner)
             if wanted:
                 self._start_runner(runner)
+                if self._closed:  # a shutdown waits for starts that are under way
+                    self._end_if_unblocked()
             for need in needs:
                 need.add_done_callback(_Need(self, call))
         except BaseException as error:  # refused, or Ctrl-C at any point in between
@@ -152,9 +159,13 @@ class Dispatch:
         """
         with self._lock:
             if wait and not self.on_worker:
-                self._unblocked.wait_for(lambda: not self._blocked)
+                self._unblocked.wait_for(lambda: not self._needs_threads())
             self._at_end = end
         self._end_if_unblocked()
+
+    def cancel_soon(self, future: Future[Any]) -> None:
+        """Cancel *future* before a worker would take its call. Takes no lock: for destructors."""
+        self._dropped.append(future)
 
     def cancel_waiting(self) -> None:
         """Cancel each call that no worker has taken, and notify those who wait for it."""
@@ -214,10 +225,11 @@ class Dispatch:
 
     def _take(self, call: Call) -> bool:
         """Make *call* the caller's to run or to resolve; False if somebody was faster."""
-        if call.state is State.TAKEN:
+        here = threading.get_ident()
+        if call.state is TAKEN:
             return False
+        call.state, call.taker = TAKEN, here  # nothing allocates since the test
         self._blocked.discard(call)
-        call.state, call.taker = State.TAKEN, threading.get_ident()
         return True
 
     def _admit(self, runner: Runner) -> bool:
@@ -227,10 +239,17 @@ class Dispatch:
             self._runners.add(runner)
         return wanted
 
+    def _needs_threads(self) -> bool:
+        """Whether a runner is still to be handed to the stdlib's pool, now or later."""
+        return bool(self._blocked) or not all(runner.handed_over for runner in self._runners)
+
     def _next(self, runner: Runner) -> Optional[Call]:
         """The next call for *runner*; None ends it, so that the next submit starts another."""
+        while self._dropped:
+            self._dropped.popleft().cancel()
+        passed_over: list[Call] = []  # freed after the lock: it may be the end of a user's object
         with self._lock:
-            call = self._line.take()
+            call = self._line.take(passed_over)
             if call is None:
                 self._runners.discard(runner)
             else:
@@ -268,9 +287,10 @@ class Dispatch:
                 return
             self._blocked.discard(call)
             call.state = State.READY
-            call.needs = []
+            done, call.needs = call.needs, []  # freed after the lock
             self._line.append(call)
             wanted = self._admit(runner)
+        del done
         if wanted:
             try:
                 self._start_runner(runner)
@@ -301,7 +321,7 @@ class Dispatch:
 
     def _end_if_unblocked(self) -> None:
         with self._lock:
-            if self._blocked:
+            if self._needs_threads():
                 return
             self._unblocked.notify_all()
             end, self._at_end = self._at_end, None
@@ -322,39 +342,53 @@ class Dispatch:
         mine: Call = self._here.calls[-1]
         while not future.done() and (deadline is None or time.monotonic() < deadline):
             try:
-                with self._lock:
-                    step = self._next_step(future, mine, endless=deadline is None)
-                if step is None:
-                    return
-                step(deadline)
+                self._help_once(future, mine, deadline)
             finally:
                 mine.waits_for = None
 
-    def _next_step(
-        self, future: Future[Any], mine: Call, *, endless: bool
-    ) -> Optional[Callable[[Optional[float]], None]]:
-        """Follow what *future* waits for, to a call that can be run or must be waited for."""
+    def _help_once(self, future: Future[Any], mine: Call, deadline: Optional[float]) -> None:
+        """One step towards *future*: run a call, put one in line, or wait for what others do."""
+        freed: list[tuple[Call, concurrent.futures.Future[Any]]] = []
+        with self._lock:
+            call, need = self._what_it_waits_for(future, freed)
+            taken = call is not None and call.state is State.READY and self._take(call)
+            if call is not None and call.state is TAKEN and (taken or deadline is None):
+                mine.waits_for = call
+                if not taken:
+                    self._refuse_circle(mine, call)
+        failed = [(of, done) for of, done in freed if done.cancelled() or done.exception()]
+        del freed
+        for of, done in failed:  # we may be faster than the callback
+            self._need_is_done(of, done)
+        if taken and call is not None:
+            try:
+                self._run_call(call)
+            except BaseException as error:  # no stack was left to run it on, for one
+                call.fail(error)
+                raise
+            call.drop()  # it stays in line until its turn would have come
+        elif need is not None:
+            _wait(need, deadline)
+        elif call is not None and call.state is State.BLOCKED:
+            self._unblock(call)
+        else:
+            _wait(future if call is None else call.future, deadline)
+
+    def _what_it_waits_for(
+        self, future: Future[Any], freed: list[tuple[Call, concurrent.futures.Future[Any]]]
+    ) -> tuple[Optional[Call], Optional[concurrent.futures.Future[Any]]]:
+        """The call that holds up *future*, or a future of others that does."""
         call = future._call
         while call is not None and call.state is State.BLOCKED:
             while call.needs and call.needs[-1].done():
-                call.needs.pop()
+                freed.append((call, call.needs.pop()))
             if not call.needs:
-                blocked = call
-                return lambda deadline: self._unblock(blocked)
+                break
             need = call.needs[-1]
             call = getattr(need, "_call", None)
             if call is None or call.dispatch is not self:
-                return lambda deadline: _wait(need, deadline)
-        if call is None:
-            return None  # it is being resolved right now
-        mine.waits_for = call
-        if self._take(call):
-            taken = call
-            return lambda deadline: self._run_call(taken)
-        if endless:
-            self._refuse_circle(mine, call)
-        running = call.future
-        return lambda deadline: _wait(running, deadline)
+                return None, need
+        return call, None
 
     def _refuse_circle(self, mine: Call, call: Call) -> None:
         """Raise if *call*, through whatever it waits for, waits for this very thread."""
@@ -393,9 +427,11 @@ class Dispatch:
         call.thread = threading.get_ident()
         try:
             call.run()
-        except BaseException:
-            # Its future is resolved: this is a callback that raised SystemExit or worse.
-            LOG.critical("a callback of a future raised", exc_info=True)
+        except BaseException as error:
+            if call.future.done():  # a callback that raised SystemExit or worse
+                LOG.critical("a callback of a future raised", exc_info=True)
+            else:
+                call.fail(error)
         finally:
             call.thread = None
             calls.pop()
@@ -411,15 +447,16 @@ class Dispatch:
             wanted = self._admit(successor)
         if not wanted:
             return
-        if ended.cancelled():
-            self._dismiss(successor, None)
-        elif isinstance(ended.exception(), BrokenThreadPool):
-            self._dismiss(successor, ended.exception())
-        else:  # its thread was killed between two calls
-            try:
-                self._start_runner(successor)
-            except Exception as error:
-                self._dismiss(successor, error)
+        if ended.cancelled() or isinstance(ended.exception(), BrokenThreadPool):
+            # The stdlib calls this under its own lock: it can take no other runner now, nor later.
+            with self._lock:
+                self._runners.discard(successor)
+            self._desert(None if ended.cancelled() else ended.exception())
+            return
+        try:  # its thread was killed between two calls
+            self._start_runner(successor)
+        except Exception as error:
+            self._dismiss(successor, error)
 
     def _dismiss(self, runner: Runner, error: Optional[BaseException]) -> None:
         """*runner* could not be had. If none is left, nobody would ever run what waits."""
@@ -427,11 +464,29 @@ class Dispatch:
             if runner.handed_over or runner not in self._runners:
                 return
             self._runners.discard(runner)
-            deserted = not self._runners
-        if deserted and isinstance(error, Exception):
-            self.fail_waiting(error)
-        elif deserted:
-            self.cancel_waiting()
+            successor = Runner(self)
+            wanted = not self._runners and self._admit(successor)
+        if wanted:  # others rely on the runner that could not be had
+            try:
+                self._start_runner(successor)
+            except BaseException as another:
+                with self._lock:
+                    self._runners.discard(successor)
+                if not isinstance(another, Exception):
+                    raise  # Ctrl-C: whoever submits next starts a runner for all
+                self._desert(another)
+        if self._closed:
+            self._end_if_unblocked()
+
+    def _desert(self, error: Optional[BaseException]) -> None:
+        """No worker can be had: if none is left, fail what waits for one (no error: cancel it)."""
+        with self._lock:
+            waiting = [] if self._runners else list(self._line)
+        for call in waiting:
+            if error is None:
+                call.future.cancel()
+            elif self.withdraw(call):
+                call.fail(error)
 
 
 class Runner:

@@ -16,6 +16,7 @@ from shotgun_executor.arguments import (
     prototype_of,
     retries_of,
 )
+from shotgun_executor.call import name_of
 from shotgun_executor.dispatch import Dispatch
 from shotgun_executor.facade import TransparentShotgun, repeating
 from shotgun_executor.mirror import (
@@ -278,11 +279,11 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
             self._facade = weakref.ref(facade)
         return facade
 
-    def _run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def _run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """``function(client, *args, **kwargs)`` on a worker, and wait for it."""
         return self._on_worker(self._leases.run, function, *args, **kwargs)
 
-    def _on_worker(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def _on_worker(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         if self._dispatch.on_worker:
             return function(*args, **kwargs)
         future = self._dispatch.submit(function, args, kwargs)
@@ -314,7 +315,7 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
         *,
         priority: int = 0,
     ) -> Future[T]:
-        label = str(getattr(fn, "__qualname__", fn))
+        label = name_of(fn)
         return self._dispatch.submit(
             self._leases.run, (fn, *args), kwargs, label=label, priority=priority
         )
@@ -448,10 +449,10 @@ class _ExecutorShotgun(TransparentShotgun):
         super().__init__(executor._prototype)
         vars(self)["_executor"] = executor
 
-    def _run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def _run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         return self._executor._run(function, *args, **kwargs)
 
-    def _run_privately(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def _run_privately(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         return self._executor._on_worker(run_privately, self._prototype, function, *args, **kwargs)
 
     def close(self) -> None:

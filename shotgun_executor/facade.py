@@ -58,7 +58,7 @@ class TransparentShotgun(Shotgun):
         # Not Shotgun.__init__: this object never connects, and its attributes are the settings.
         vars(self)["_prototype"] = prototype
 
-    def _run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def _run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """``function(client, *args, **kwargs)`` on a client that nobody else uses meanwhile."""
         raise NotImplementedError  # where the connection comes from is what the subclasses are
 
@@ -72,7 +72,7 @@ class TransparentShotgun(Shotgun):
     def _repeating(self, name: str, attempt: Callable[[], Any]) -> Any:
         return repeating(self._prototype, name, attempt)
 
-    def _run_privately(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def _run_privately(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         return run_privately(self._prototype, function, *args, **kwargs)
 
     def connect(self) -> None:
@@ -254,7 +254,7 @@ class ShotgunPool(TransparentShotgun):
         """
         self._pool.close()
 
-    def _run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def _run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         lease = self._pool.lease()
         try:
             return lease.connection.run(function, *args, **kwargs)
@@ -330,7 +330,7 @@ class ThreadLocalShotgun(TransparentShotgun):
         """Close the connections of all threads; the next call of a thread opens one afresh."""
         self._pool.close()
 
-    def _run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def _run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         return self._leases.run(function, *args, **kwargs)
 
     def __enter__(self) -> ThreadLocalShotgun:

@@ -71,6 +71,12 @@ class Future(concurrent.futures.Future[T]):
                 raise
         return True
 
+    def cancel_soon(self) -> None:
+        """Cancel the call before a worker would take it. For destructors: it takes no lock."""
+        call = self._call
+        if call is not None:
+            call.dispatch.cancel_soon(self)
+
     @property
     def on_worker(self) -> bool:
         """Whether the current thread is a worker of the executor that this call waits for."""

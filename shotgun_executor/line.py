@@ -47,8 +47,11 @@ class Line:
             self._order = sorted([*self._order, call.priority], reverse=True)
         self._by_priority.setdefault(call.priority, deque()).append(call)
 
-    def take(self) -> Optional[Call]:
-        """The call to start next, taken out; None if none waits."""
+    def take(self, passed_over: list[Call]) -> Optional[Call]:
+        """The call to start next, taken out; None if none waits.
+
+        Those that are no longer to start are taken out too, and added to *passed_over*.
+        """
         while self._order:
             priority = self._next_priority()
             calls = self._by_priority.get(priority)
@@ -59,6 +62,7 @@ class Line:
             call = calls.popleft()
             if call.state is State.READY:
                 return call
+            passed_over.append(call)
         return None
 
     def __iter__(self) -> Iterator[Call]:

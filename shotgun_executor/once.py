@@ -45,17 +45,18 @@ class Once(Generic[T]):
     def get(self, make: Callable[[], T]) -> T:
         """The value; *make* is called if nobody has made it, and nobody is making it."""
         while True:
-            with self._lock:
-                made = self._made
+            mine: concurrent.futures.Future[T] = concurrent.futures.Future()
+            try:
+                with self._lock:
+                    made, nested = self._made, self._maker == threading.get_ident()
+                    if made is None:
+                        self._made, self._maker = mine, threading.get_ident()
                 if made is None:
-                    mine = self._made = concurrent.futures.Future()
-                    self._maker = threading.get_ident()
-                    break
-                nested = self._maker == threading.get_ident()
-            if (
-                nested
-            ):  # a make() that needs the value on its way: waiting for itself would be forever
-                return make()
+                    return self._make(make, mine)
+            finally:
+                self._forget_unless_made(mine)
+            if nested and not made.done():
+                return make()  # it needs the value on its way: waiting for itself is forever
             try:
                 error = made.exception()
             except concurrent.futures.CancelledError:
@@ -63,21 +64,30 @@ class Once(Generic[T]):
             if isinstance(error, Exception):
                 raise same_error(error)
             return made.result()
-        return self._make(make, mine)
 
     def _make(self, make: Callable[[], T], mine: concurrent.futures.Future[T]) -> T:
         try:
             value = make()
-        except BaseException as error:
-            with self._lock:
-                self._made = self._maker = None
-            if isinstance(error, Exception):
-                mine.set_exception(error)
-            else:
-                mine.cancel()
-                mine.set_running_or_notify_cancel()
+        except Exception as error:
+            self._forget(mine)  # first: who comes later is to try anew
+            mine.set_exception(error)
             raise
-        with self._lock:
-            self._maker = None
         mine.set_result(value)
         return value
+
+    def _forget(self, mine: concurrent.futures.Future[T]) -> None:
+        with self._lock:
+            if self._made is mine:
+                self._made = None
+            self._maker = None
+
+    def _forget_unless_made(self, mine: concurrent.futures.Future[T]) -> None:
+        """However the maker ended, nobody waits for what will not come."""
+        if self._made is mine:
+            if mine.done():
+                self._maker = None
+            else:
+                self._forget(mine)
+        if not mine.done():
+            mine.cancel()
+            mine.set_running_or_notify_cancel()

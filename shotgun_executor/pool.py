@@ -290,7 +290,7 @@ class ThreadLeases:
         self._pool = pool
         self._local = threading.local()
 
-    def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """``function(client, *args, **kwargs)`` with the connection of this thread."""
         lease: Optional[Lease] = getattr(self._local, "lease", None)
         if lease is None:

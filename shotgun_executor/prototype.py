@@ -222,7 +222,7 @@ class Prototype:
 
 
 def run_privately(
-    prototype: Prototype, function: Callable[..., Any], *args: Any, **kwargs: Any
+    prototype: Prototype, function: Callable[..., Any], /, *args: Any, **kwargs: Any
 ) -> Any:
     """``function(client, *args, **kwargs)`` on a connection that nobody else ever uses.
 

@@ -105,7 +105,10 @@ class _Submitted(Iterator[Item], Generic[T, Item]):
         self.close()
 
     def __del__(self) -> None:
-        self.close()
+        # In a garbage collection, maybe under our own locks: take none.
+        self._arguments = None
+        for future in self.__dict__.get("_pending", ()):
+            future.cancel_soon()
 
     def _take(self) -> Item:
         """Wait for the next item, and take its call out of what is pending."""

@@ -37,6 +37,7 @@ from shotgun_executor.plain import copy_plain
 from shotgun_executor.retry import Sent, Trace, is_read_request
 from shotgun_executor.settings import (
     OWN_ATTRIBUTES,
+    changed,
     copy_setting,
 )
 from shotgun_executor.transport import Phase, Transport
@@ -81,10 +82,12 @@ class Connection:
         self.made: list[dict[str, Any]] = []  # the entities that the call has created
         self.call_number = 0  # of that call; each gets the next one
         self._running = False  # within run(): a call within is part of that one
+        # What the config was like when the call began; None between calls.
+        self._given: Optional[dict[str, Any]] = None
         # The state of the socket. Guarded by _lock, which may be taken by a garbage collection
         # that runs while this very thread holds it.
         self._lock = threading.RLock()
-        self._sending = False  # a request is under way
+        self._sending: Optional[int] = None  # the thread whose request is under way
         self._unclean = False  # what is left on the socket is not ours to read: close it first
         self._unwanted = False  # close it when the request that is under way has ended
         if isinstance(self.client, Shotgun):
@@ -102,23 +105,18 @@ class Connection:
             self._begin_call()
             self._running = True
         trace = self.trace = Trace()
-        before = _ABSENT  # not known: the settings are not up to date yet
         try:
-            client = self._refreshed()
-            before = _session_token(client)
-            return function(client, *args, **kwargs)
+            return function(self._refreshed(), *args, **kwargs)
         except Exception as error:
             error._sent = trace.sent  # type: ignore[attr-defined]  # read by sent_of()
             raise
         finally:
             if outer is None:
                 self._running = False
+                self._end_call()
             else:
                 outer.include(trace)
                 self.trace = outer
-            token = _session_token(self.client)
-            if token != before and before is not _ABSENT:
-                self.prototype.share_session_token(before, token)
 
     def prepare(self) -> Any:
         """Bring the client up to date for the next call, and return it."""
@@ -134,9 +132,38 @@ class Connection:
         self.made = []
 
     def _refreshed(self) -> Any:
+        seen = self.settings
         self.prototype.refresh(self)
         self.prototype.sign_in(self)
+        if not isinstance(self.client, Shotgun):
+            return self.client
+        config = vars(self.client.config)
+        if self._given is None:
+            self._given = dict(config)
+        elif self.settings is not seen:  # changed for all while a call is under way
+            for name in changed(seen.config, self.settings.config):
+                self._given[name] = config.get(name)
         return self.client
+
+    def _end_call(self) -> None:
+        """Put back what the call has set on its client: the next one may be somebody else's.
+
+        Only a session token that was asked for or renewed, with nothing else of the identity
+        changed, is kept, and shared with all connections.
+        """
+        given, self._given = self._given, None
+        if given is None:
+            return
+        config = vars(self.client.config)
+        names = [name for name in changed(given, config) if not name.startswith("_")]
+        if names == ["session_token"]:
+            self.prototype.share_session_token(given["session_token"], config["session_token"])
+            return
+        for name in names:
+            if name in given:
+                config[name] = given[name]
+            else:
+                del config[name]
 
     def abort(self, call_number: Optional[int] = None) -> bool:
         """End the call that is under way, from any thread; it raises ``Aborted``.
@@ -173,13 +200,31 @@ class Connection:
     def forget_parent(self) -> None:
         """In a forked process: what comes on this socket is the parent's."""
         self._lock = threading.RLock()
-        self._sending, self._unclean = False, True
+        self._sending, self._unclean = None, True
 
-    def settle(self) -> None:
-        """Close the socket unless the last request on it ended in a whole answer."""
+    def give_back(self) -> bool:
+        """Get ready for another holder; False if another thread is still in a request.
+
+        Such a connection is for nobody else: it is closed when that request ends.
+        """
+        self._end_call()
         with self._lock:
-            if self._unclean and not self._sending:
+            self.lent = False
+            self.idle_since = time.monotonic()
+            if self._sending not in (None, threading.get_ident()):
+                self._unwanted = True
+                return False
+            self._sending = None  # of a request of ours that was interrupted on its way
+            if self._unclean:
                 self._close_client()
+        return True
+
+    def refuse_others(self) -> None:
+        """Refuse a thread that comes while another is in a request."""
+        if self._sending not in (None, threading.get_ident()):
+            raise RuntimeError(
+                "another thread is in a request on this connection; each thread needs its own"
+            )
 
     def begin_request(self) -> None:
         """Called before each request; unclean until :meth:`end_request` says otherwise."""
@@ -189,14 +234,15 @@ class Connection:
             raise Aborted
         self.trace.began()
         with self._lock:
+            self.refuse_others()
             if self._unclean:
                 self._close_client()
-            self._sending = self._unclean = True
+            self._sending, self._unclean = threading.get_ident(), True
 
     def end_request(self, *, clean: bool) -> None:
         """Called after each request; *clean* if a whole answer was read."""
         with self._lock:
-            self._sending = False
+            self._sending = None
             self._unclean = not clean
             if self._unwanted:
                 self._close_client()
@@ -251,6 +297,8 @@ class _PooledShotgun(Shotgun):
     def _call_rpc(self, method: str, params: Any, *args: Any, **kwargs: Any) -> Any:
         """Make a call, and have the error say so if nobody knows what has become of it."""
         connection = connection_of(self)
+        # Here rather than at the request, where the client would close the connection on an error.
+        connection.refuse_others()
         connection.trace.began()
         try:
             result = super()._call_rpc(method, params, *args, **kwargs)
@@ -423,10 +471,3 @@ def carry_server_info(template: Shotgun, client: Shotgun) -> None:
     own = client._server_caps
     if own is None or own.host != known.host or own.server_info != known.server_info:
         client._server_caps = private_capabilities(known)
-
-
-def _session_token(client: Any) -> Any:
-    return getattr(getattr(client, "config", None), "session_token", None)
-
-
-_ABSENT: Any = object()

@@ -158,7 +158,7 @@ class Dispatch:
         From then on no runner needs to be started: what waits for a worker has one.
         """
         with self._lock:
-            if wait and not self.on_worker:
+            if wait and not self.on_worker and not getattr(self._here, "resolving", False):
                 self._unblocked.wait_for(lambda: not self._needs_threads())
             self._at_end = end
         self._end_if_unblocked()
@@ -261,6 +261,18 @@ class Dispatch:
             return [*self._line, *self._blocked]
 
     # Futures among the arguments.
+
+    def need_is_done(self, call: Call, need: concurrent.futures.Future[Any]) -> None:
+        """The callback of a future that *call* needs.
+
+        Other calls may wait for a callback that comes after this one on the same thread, so a
+        callback that shuts the executor down from here must not wait for them.
+        """
+        outer, self._here.resolving = getattr(self._here, "resolving", False), True
+        try:
+            self._need_is_done(call, need)
+        finally:
+            self._here.resolving = outer
 
     def _need_is_done(self, call: Call, need: concurrent.futures.Future[Any]) -> None:
         """One of the futures that *call* needs is done; on whichever thread resolved it."""
@@ -524,7 +536,7 @@ class _Need:
         dispatch, call = self._dispatch, self._call
         self._dispatch = self._call = None
         if dispatch is not None and call is not None:
-            dispatch._need_is_done(call, need)
+            dispatch.need_is_done(call, need)
 
 
 def _failure(future: concurrent.futures.Future[Any]) -> Optional[BaseException]:

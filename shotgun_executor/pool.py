@@ -238,10 +238,8 @@ class ConnectionPool:
 
     def _take_back(self, lease: Lease) -> None:
         connection, lease._connection = lease._connection, None
-        if connection is not None:
-            connection.settle()
-            connection.lent = False
-            connection.idle_since = time.monotonic()
+        if connection is not None and not connection.give_back():
+            connection = None  # somebody is still in a request on it
         with self._lock:
             closing = self._expired()
             if self._leased.pop(weakref.ref(lease), _ABSENT) is not _ABSENT and connection:

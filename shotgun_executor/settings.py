@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
     from shotgun_api3.shotgun import Shotgun
 
-__all__ = ["OWN_ATTRIBUTES", "Settings", "carry_over", "copy_setting", "read_settings"]
+__all__ = [
+    "OWN_ATTRIBUTES",
+    "Settings",
+    "carry_over",
+    "changed",
+    "copy_setting",
+    "read_settings",
+]
 
 # What belongs to one client and is never carried from one to another.
 OWN_ATTRIBUTES = frozenset(
@@ -47,17 +54,19 @@ def read_settings(client: Shotgun) -> Settings:
 def carry_over(seen: Settings, template: Shotgun, client: Shotgun) -> Settings:
     """Set on *client* what has changed on *template* since *seen*; returns what is seen now."""
     now = read_settings(template)
-    for name in _changed(seen.attributes, now.attributes):
+    for name in changed(seen.attributes, now.attributes):
         if name not in OWN_ATTRIBUTES:
             _set_or_delete(client, name, now.attributes, template, client)
-    for name in _changed(seen.config, now.config):
+    for name in changed(seen.config, now.config):
         _set_or_delete(client.config, name, now.config, template, client)
     return now
 
 
-def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    """The names whose values differ between two sets of settings."""
     for name in {**before, **after}:
-        if name not in before or name not in after or before[name] != after[name]:
+        old, new = before.get(name, _ABSENT), after.get(name, _ABSENT)
+        if old is not new and (old is _ABSENT or new is _ABSENT or old != new):
             yield name
 
 
@@ -80,3 +89,6 @@ def copy_setting(value: Any, source: Any, clone: Any) -> Any:
         # urllib ties a handler to each opener that it is added to
         return urllib.request.ProxyHandler(dict(value.proxies))  # type: ignore[attr-defined]  # left out of typeshed
     return copy_plain(value)
+
+
+_ABSENT: Any = object()

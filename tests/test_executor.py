@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import gc
 import logging
 import subprocess
@@ -677,6 +678,72 @@ def test_ctrl_c_while_waiting_withdraws_what_has_not_started(sandbox, monkeypatc
         gate.open()
         assert executor.shotgun.find("Project", [["name", "is", "never"]]) == []
     assert "create" not in sandbox.counters().requests
+
+
+def test_call_passes_any_keyword(executor):
+    """No name of an argument is ours: `self`, `function` and `client` are the user's too."""
+    given = {"self": 1, "function": 2, "fn": 3, "client": 4, "prototype": 5}
+    assert executor.call(lambda sg, /, **kwargs: kwargs, **given).result(LONG) == given
+    assert executor.submit(lambda **kwargs: kwargs, **given).result(LONG) == given
+
+
+def test_map_dropped_in_a_garbage_collection_locks_nothing_up(offline):
+    """An iterator in a cycle is collected at any point, under our own locks too."""
+
+    def drop():
+        results = offline.map(len, ["a"] * 5)
+        cycle = [results]
+        cycle.append(cycle)
+
+    before = gc.get_threshold()
+    gc.set_threshold(7)
+    try:
+        for _ in range(300):
+            drop()
+    finally:
+        gc.set_threshold(*before)
+    assert offline.submit(len, "ab").result(LONG) == 2
+
+
+def test_shutdown_loses_no_call_that_was_accepted():
+    """Threads submit while another shuts down: each call is refused at once, or is done."""
+    for _ in range(60):
+        executor = ShotgunExecutor(NOWHERE, **KEYS, max_workers=2)
+        accepted = []
+        start = threading.Barrier(4)
+
+        def submit(executor=executor, accepted=accepted, start=start):
+            start.wait(LONG)
+            with contextlib.suppress(RuntimeError):
+                while True:
+                    accepted.append(executor.submit(len, "abc"))
+
+        joins = [in_thread(submit) for _ in range(3)]
+        start.wait(LONG)
+        executor.shutdown()
+        for join in joins:
+            join()
+        assert all(future.result(LONG) == 3 for future in accepted)
+
+
+def test_a_full_stack_resolves_the_future(offline):
+    """A worker that has no stack left to run what it waits for fails that call."""
+    inner = []
+
+    def deep(depth):
+        if depth:
+            return deep(depth - 1)
+        inner.append(offline.submit(len, ""))
+        return inner[-1].result()
+
+    gate = Gate()
+    other = offline.submit(gate)  # leaves one worker, which is to run what it waits for
+    gate.wait_for(1)
+    for depth in range(sys.getrecursionlimit() - 160, sys.getrecursionlimit(), 2):
+        offline.submit(deep, depth).exception(LONG)
+    gate.open()
+    other.result(LONG)
+    assert not concurrent.futures.wait(inner, LONG).not_done
 
 
 # asyncio

@@ -432,6 +432,29 @@ def test_front_authenticate_human_user_never_lends_its_identity(front, sandbox):
     assert front.sg.config.user_login is None
 
 
+def test_front_identity_set_within_a_call_ends_with_it(front, sandbox):
+    """What a call or a lease sets on its client is not there for the next, nor for others."""
+
+    def act_as(client, **settings):
+        for name, value in settings.items():
+            setattr(client.config, name, value)
+        return client.find("Shot", [])
+
+    front.on_client(lambda client: act_as(client, sudo_as_login=sandbox.login))
+    someone = {"session_token": "someone's", "script_name": None, "api_key": None}
+    with pytest.raises(shotgun_api3.AuthenticationFault):
+        front.on_client(lambda client: act_as(client, **someone))
+
+    def identity(client):
+        config = client.config
+        return config.sudo_as_login, config.session_token, config.script_name
+
+    assert front.on_client(identity) == (None, None, sandbox.script_name)
+    assert front.sg.config.session_token is None
+    project = front.sg.create("Project", {"name": "mine"}, ["created_by"])
+    assert project["created_by"]["type"] == "ApiUser"
+
+
 def test_front_session_token_is_asked_for_once(front, sandbox):
     """A session token that one connection was given is every connection's."""
     token = front.sg.get_session_token()

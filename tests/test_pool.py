@@ -202,3 +202,36 @@ def test_pool_under_many_threads_never_lends_one_connection_twice():
     assert not overlaps
     assert pool.leased == 0
     assert 1 <= pool.idle <= 3
+
+
+def test_pool_lends_nobody_a_connection_that_is_in_a_request(sandbox):
+    """A lease given back while another thread is in a request takes its connection along."""
+    with ShotgunPool(sandbox.url, **sandbox.credentials) as pool:
+        pool.find("Shot", [])
+        sandbox.hold("read")
+        lease = pool.lease()
+        client = lease.__enter__()
+        busy = lease.connection
+        reading = in_thread(lambda: client.find("Shot", []))
+        sandbox.wait_for(1)
+        with pytest.raises(RuntimeError, match="another thread is in a request"):
+            client.info()
+        lease.release()
+        assert pool._pool.idle == 0
+        with pool.lease() as other:
+            assert other is not busy.client
+            assert other.create("Project", {"name": "x"}, ["name"])["name"] == "x"
+        sandbox.resume()
+        assert reading() == []
+
+
+def test_lease_gives_back_no_settings(sandbox):
+    """What is set on a leased client is gone when it is given back."""
+    with ShotgunPool(sandbox.url, **sandbox.credentials) as pool:
+        with pool.lease() as client:
+            client.config.sudo_as_login = "someone"
+        with pool.lease() as again:
+            assert again is client
+            assert again.config.sudo_as_login is None
+            token = again.get_session_token()
+        assert pool.config.session_token == token

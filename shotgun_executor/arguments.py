@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import urllib.parse
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from shotgun_api3.shotgun import Shotgun
@@ -39,6 +40,7 @@ __all__ = [
     "retries_of",
 ]
 
+_SWITCHES = ("connect", "convert_datetimes_to_utc")
 _CREDENTIALS = ("script_name", "api_key", "login", "password", "session_token")
 
 
@@ -98,6 +100,7 @@ def _shotgun(owner: str, base_url: object, keywords: dict[str, Any]) -> Shotgun:
             f"Shotgun: {', '.join(sorted(known))}"
         )
     given = {name: value for name, value in keywords.items() if value is not None}
+    _check_types(owner, given)
     given.pop("connect", None)
     # The constructor would use a two-factor code up at once; the first call does (see sign_in).
     auth_token = given.pop("auth_token", None)
@@ -131,6 +134,19 @@ def _check_url(owner: str, base_url: object) -> None:
             f"try 'https://{shown.rpartition('//')[2]}'"
         )
 
+    if not urllib.parse.urlsplit(base_url).hostname:
+        raise ValueError(f"{owner}: base_url names no site; it must be like 'https://my-site'")
+
+
+def _check_types(owner: str, given: Mapping[str, Any]) -> None:
+    """Refuse what Shotgun would send as it is, or stumble over; values are not shown."""
+    for name, value in given.items():
+        wanted: type = bool if name in _SWITCHES else str
+        if not isinstance(value, wanted):
+            raise TypeError(
+                f"{owner}: {name} must be a {wanted.__name__}, not a {type(value).__name__}"
+            )
+
 
 def _check_credentials(owner: str, given: Mapping[str, Any], auth_token: Optional[str]) -> None:
     if not any(given.get(name) for name in _CREDENTIALS):
@@ -157,9 +173,9 @@ def check_integer(owner: str, name: str, value: object, what: str = "an integer"
     return value
 
 
-def check_seconds(owner: str, name: str, value: object) -> None:
-    """Refuse what is no duration; None is the caller's default."""
-    if value is None:
+def check_seconds(owner: str, name: str, value: object, *, optional: bool = True) -> None:
+    """Refuse what is no duration; with *optional* None is none, and allowed."""
+    if value is None and optional:
         return
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise TypeError(f"{owner}: {name} must be a number of seconds, not {value!r}")

@@ -117,9 +117,11 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
         **arguments: Unpack[ShotgunArguments],
     ) -> None:
         check_count("ShotgunExecutor", "max_workers", max_workers)
-        check_seconds("ShotgunExecutor", "max_idle", max_idle)
+        check_seconds("ShotgunExecutor", "max_idle", max_idle, optional=False)
         if initializer is not None and not callable(initializer):
             raise TypeError(f"ShotgunExecutor: initializer must be a function, not {initializer!r}")
+        if not isinstance(cast("object", initargs), (tuple, list)):
+            raise TypeError(f"ShotgunExecutor: initargs must be a tuple, not {initargs!r}")
         self._workers = DEFAULT_WORKERS if max_workers is None else max_workers
         self._prototype = prototype_of(
             "ShotgunExecutor",

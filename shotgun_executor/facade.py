@@ -216,7 +216,7 @@ class ShotgunPool(TransparentShotgun):
     ) -> None:
         check_count("ShotgunPool", "max_size", max_size)
         check_seconds("ShotgunPool", "timeout", timeout)
-        check_seconds("ShotgunPool", "max_idle", max_idle)
+        check_seconds("ShotgunPool", "max_idle", max_idle, optional=False)
         super().__init__(
             prototype_of(
                 "ShotgunPool",
@@ -245,6 +245,7 @@ class ShotgunPool(TransparentShotgun):
         Raises:
             PoolTimeout: None came free in time.
         """
+        check_seconds("ShotgunPool.lease", "timeout", timeout)
         return self._pool.lease(timeout)
 
     def close(self) -> None:

@@ -212,7 +212,7 @@ class ConnectionPool:
 
     def _wait(self, waiter: _Waiter, timeout: Optional[float]) -> None:
         try:
-            waiter.wake.wait(timeout)
+            waiter.wake.wait(None if timeout is None else min(timeout, threading.TIMEOUT_MAX))
         except BaseException:  # Ctrl-C: leave as if we had never come
             if not self._withdraw(waiter):
                 self._take_back(waiter.lease)

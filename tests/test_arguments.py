@@ -27,6 +27,14 @@ OWNERS = pytest.mark.parametrize("owner", [ShotgunExecutor, ShotgunPool, ThreadL
         ),
         ({"base_url": NOWHERE, "auth_token": "1", **KEYS}, ValueError, "auth_token goes with"),
         ({"base_url": NOWHERE, "scriptname": "a"}, TypeError, "unexpected argument 'scriptname'"),
+        ({"base_url": "http://", **KEYS}, ValueError, "base_url names no site"),
+        ({"base_url": NOWHERE, "script_name": 5, "api_key": "k"}, TypeError, "script_name must be"),
+        ({"base_url": NOWHERE, "http_proxy": 5, **KEYS}, TypeError, "http_proxy must be a str"),
+        (
+            {"base_url": NOWHERE, "convert_datetimes_to_utc": "no", **KEYS},
+            TypeError,
+            "convert_datetimes_to_utc must be a bool, not a str",
+        ),
         ({"factory": "x"}, TypeError, "factory must be a function"),
         (
             {"factory": Shotgun, "base_url": NOWHERE, **KEYS},
@@ -54,6 +62,8 @@ def test_constructor_refuses_bad_input_by_name(owner, arguments, error, says):
         ({"max_workers": True}, TypeError, "max_workers must be an integer"),
         ({"max_idle": -1}, ValueError, "max_idle must not be negative"),
         ({"initializer": 5}, TypeError, "initializer must be a function"),
+        ({"initializer": print, "initargs": 5}, TypeError, "initargs must be a tuple"),
+        ({"max_idle": None}, TypeError, "max_idle must be a number of seconds"),
     ],
 )
 def test_executor_refuses_bad_numbers(arguments, error, says):
@@ -107,3 +117,11 @@ def test_constructor_takes_what_shotgun_takes(owner):
     assert (config.proxy_server, config.proxy_port) == ("proxy", 3128)
     assert config.sudo_as_login == "artist"
     assert client.base_url == "https://some-site/"
+
+
+def test_lease_refuses_what_is_no_time():
+    """The limit of a lease is checked, and may be as long as anyone likes."""
+    with ShotgunPool(NOWHERE, **KEYS, timeout=float("inf")) as pool:
+        with pytest.raises(TypeError, match="timeout must be a number of seconds"):
+            pool.lease("5")
+        pool.lease(1e12).release()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 
 from shotgun_executor.sandbox.counters import Counters
 from shotgun_executor.sandbox.record import Request
-from shotgun_executor.sandbox.settings import Info
+from shotgun_executor.sandbox.settings import Credentials, Info
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,13 +80,15 @@ class RemoteSandbox:
         return self._info.password
 
     @property
-    def credentials(self) -> dict[str, str]:
+    def credentials(self) -> Credentials:
         """What ``Shotgun`` takes beside the URL: ``Shotgun(s.url, **s.credentials)``.
 
         Over HTTPS that includes ``ca_certs``.
         """
-        credentials = {"script_name": self.script_name, "api_key": self.api_key}
-        return credentials if self.ca_certs is None else {**credentials, "ca_certs": self.ca_certs}
+        credentials = Credentials(script_name=self.script_name, api_key=self.api_key)
+        if self.ca_certs is not None:
+            credentials["ca_certs"] = self.ca_certs
+        return credentials
 
     @property
     def ca_certs(self) -> Optional[str]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import secrets
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, TypedDict
 
 from shotgun_executor.sandbox.latency import Delay
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Info", "Settings"]
+__all__ = ["Credentials", "Info", "Settings"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +64,17 @@ class Settings:
         values: dict[str, Any] = json.loads(text)
         values["latency"] = Delay(*values["latency"])
         return cls(**values)
+
+
+class _Keys(TypedDict):
+    script_name: str
+    api_key: str
+
+
+class Credentials(_Keys, total=False):
+    """What ``Shotgun`` takes beside the URL; over HTTPS that includes ``ca_certs``."""
+
+    ca_certs: str
 
 
 @dataclasses.dataclass(frozen=True)

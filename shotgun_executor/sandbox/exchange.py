@@ -124,7 +124,13 @@ class Exchanges:
             if request.transport is not None:
                 request.transport.abort()
             return NoAnswer()
-        size = await exchange.read(request)
+        try:
+            size = await exchange.read(request)
+        except OSError:
+            raise
+        except Exception:  # a body that is not what its headers say makes aiohttp raise anything
+            entry.outcome = "malformed"
+            return _unreadable()
         entry.arrived, entry.received = True, size
         self._tally.arrived(size)
         name = exchange.name
@@ -186,3 +192,9 @@ class Exchanges:
             answer.headers["Content-Encoding"] = "gzip"
             answer.body = gzip.compress(cast("bytes", answer.body), compresslevel=1)
         return answer
+
+
+def _unreadable() -> web.StreamResponse:
+    response = web.Response(status=400, text="The body cannot be read.\n")
+    response.force_close()
+    return response

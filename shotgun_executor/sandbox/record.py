@@ -48,8 +48,9 @@ class Request:
         started: When it arrived, in seconds since 1970.
         seconds: How long it took until the answer was written; None while it is going on.
         status: The HTTP status of the answer; None if none was written.
-        outcome: ``"ok"``, ``"fault"`` (the site refused), ``"client gone"``, ``"cleared"``, the
-            kind of failure that was asked for, or ``""`` while it is going on.
+        outcome: ``"ok"``, ``"fault"`` (the site refused), ``"client gone"``, ``"cleared"``,
+            ``"malformed"`` (the body could not be read), the kind of failure that was asked for,
+            or ``""`` while it is going on.
         error: What the site said when it refused; None otherwise.
         executed: Whether the site has executed it, whatever the client was told.
         writes: How many creates, updates, deletes and revives that were, uploads included.

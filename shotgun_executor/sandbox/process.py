@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-    _Path = Union[str, os.PathLike[str]]
-
 __all__ = ["Sandbox"]
 
 _STOP_LIMIT = 10.0  # seconds
@@ -58,7 +56,7 @@ class Sandbox(RemoteSandbox):
         shots: The number of shots of the demo show.
         compress: Send answers gzipped to clients that accept that, as the official one does.
         tls: Serve the site over HTTPS. Its certificate is made at the start; clients take
-            :attr:`ca_certs`, which is among :attr:`credentials`.
+            ``ca_certs``, which is among the ``credentials`` of the sandbox.
         schema: The entity types and fields of the site, in files: the path of what
             ``schema_read()`` of a live site returned (as JSON, or as Mockgun pickles it), or a
             pair of paths with that of ``schema_entity_read()``. None is the schema of the package.
@@ -95,7 +93,7 @@ class Sandbox(RemoteSandbox):
         shots: Optional[int] = None,
         compress: bool = False,
         tls: bool = False,
-        schema: Union[_Path, Sequence[_Path], None] = None,
+        schema: Union[str, os.PathLike[str], Sequence[str], None] = None,
         version: Optional[tuple[int, int, int]] = None,
         api_max_entities_per_page: Optional[int] = None,
         user_authentication_method: Optional[str] = None,
@@ -363,7 +361,7 @@ def _remove_folder(folder: str, owner: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _paths(given: Union[_Path, Sequence[_Path]]) -> list[str]:
+def _paths(given: Union[str, os.PathLike[str], Sequence[str]]) -> list[str]:
     paths = [given] if isinstance(given, (str, os.PathLike)) else given
     return [str(Path(path).absolute()) for path in paths]
 

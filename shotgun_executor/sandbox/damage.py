@@ -111,14 +111,15 @@ class SlowBody(_Spoiled):
 
     def __init__(self, answer: web.StreamResponse, seconds: float) -> None:
         super().__init__(answer)
-        self._pause = seconds / _SLOW_PIECES
+        self._seconds = seconds
 
     async def _write_body(self, request: web.BaseRequest) -> None:
         step = max(1, -(-self._size // _SLOW_PIECES))
         async for piece in self._pieces:
             for start in range(0, len(piece), step):
-                await asyncio.sleep(self._pause)
-                await self.write(piece[start : start + step])
+                part = piece[start : start + step]
+                await asyncio.sleep(self._seconds * len(part) / self._size)
+                await self.write(part)
 
 
 def spoiled(kind: str, answer: web.StreamResponse, seconds: float) -> web.StreamResponse:

@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, Optional, Union
 
 from shotgun_executor.sandbox.latency import Delay
 from shotgun_executor.sandbox.remote import RemoteSandbox, SandboxError, address_of, trust_of
-from shotgun_executor.sandbox.settings import Info, Settings
+from shotgun_executor.sandbox.settings import GOODBYE, Info, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -247,6 +247,7 @@ class _Child:
     """The process that serves the site, and the ends of its pipes."""
 
     def __init__(self, settings: Settings) -> None:
+        self._owner = os.getpid()
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the process
         self.process = subprocess.Popen(  # our own module
             [sys.executable, "-m", "shotgun_executor.sandbox", "--from-stdin"],
@@ -291,6 +292,8 @@ class _Child:
         assert process.stdin is not None
         assert process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
+            if os.getpid() == self._owner:
+                process.stdin.write(GOODBYE)
             process.stdin.close()  # which ends it
         try:
             process.wait(_STOP_LIMIT)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Callable, Optional
 import sqlalchemy.exc
 
 from shotgun_executor.sandbox.server import SiteServer, fill
-from shotgun_executor.sandbox.settings import Info
+from shotgun_executor.sandbox.settings import GOODBYE, Info
 from shotgun_executor.sandbox.site import Site
 from shotgun_executor.sandbox.storage import Storage
 
@@ -55,10 +55,10 @@ def run(settings: Settings, announce: Callable[[Info], None], *, parent: bool = 
 
 
 async def _serve(settings: Settings, announce: Callable[[Info], None], parent: bool) -> None:
-    stop = asyncio.Event()
-    with _stopping_on_signals(stop, ignore_interrupt=parent), _folder(settings) as folder:
+    stop, alone = asyncio.Event(), threading.Event()
+    with _stopping_on_signals(stop, ignore_interrupt=parent), _folder(settings, alone) as folder:
         if parent:
-            _stop_with_parent(stop)
+            _stop_with_parent(stop, alone)
         site, storage = _open_site(settings, folder)
         try:
             await _serve_site(site, storage, settings, folder, announce, stop)
@@ -96,18 +96,17 @@ async def _serve_site(
 
 
 @contextlib.contextmanager
-def _folder(settings: Settings) -> Generator[Path, None, None]:
+def _folder(settings: Settings, alone: threading.Event) -> Generator[Path, None, None]:
     """Where files lie while the site runs.
 
-    A folder that was given belongs to the parent, which removes it, unless the parent is gone.
+    A folder that was given belongs to the parent, which removes it, unless it is gone (*alone*).
     """
     if settings.folder is None:
         with tempfile.TemporaryDirectory(prefix="sandbox-") as made:
             yield Path(made)
         return
-    parent = os.getppid()
     yield Path(settings.folder)
-    if os.getppid() != parent:
+    if alone.is_set():
         shutil.rmtree(settings.folder, ignore_errors=True)
 
 
@@ -189,13 +188,19 @@ def _stopping_on_signals(
         signal.signal(signal.SIGTERM, terminate)
 
 
-def _stop_with_parent(stop: asyncio.Event) -> None:
-    """End when the standard input does: the system closes it however the parent dies."""
+def _stop_with_parent(stop: asyncio.Event, alone: threading.Event) -> None:
+    """End when the standard input does: the system closes it however the parent dies.
+
+    A parent that ends the site, and not itself, says goodbye first; otherwise *alone* is set.
+    """
     loop = asyncio.get_running_loop()
 
     def watch() -> None:
-        while os.read(sys.stdin.fileno(), 4096):
-            pass
+        last = b""
+        while data := os.read(sys.stdin.fileno(), 4096):
+            last = data
+        if GOODBYE not in last:
+            alone.set()
         try:
             loop.call_soon_threadsafe(stop.set)
         except RuntimeError:  # the loop is closed, and the process about to end
@@ -204,16 +209,18 @@ def _stop_with_parent(stop: asyncio.Event) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, name="parent", daemon=True).start()
-    _stop_without_parent(stop, os.getppid())
+    _stop_without_parent(stop, alone, os.getppid())
 
 
-def _stop_without_parent(stop: asyncio.Event, parent: int) -> None:
+def _stop_without_parent(stop: asyncio.Event, alone: threading.Event, parent: int) -> None:
     """End when the process has a new parent.
 
     A process that the parent has forked holds the other end of the standard input as well, and
     may live longer.
     """
     if os.getppid() != parent:
+        alone.set()
         stop.set()
     else:
-        asyncio.get_running_loop().call_later(1.0, _stop_without_parent, stop, parent)
+        loop = asyncio.get_running_loop()
+        loop.call_later(1.0, _stop_without_parent, stop, alone, parent)

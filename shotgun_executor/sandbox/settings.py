@@ -12,7 +12,7 @@ from shotgun_executor.sandbox.latency import Delay
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Credentials", "Info", "Settings"]
+__all__ = ["GOODBYE", "Credentials", "Info", "Settings"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +64,10 @@ class Settings:
         values: dict[str, Any] = json.loads(text)
         values["latency"] = Delay(*values["latency"])
         return cls(**values)
+
+
+GOODBYE = b"goodbye\n"
+"""What a parent writes to the standard input of a sandbox before it closes that."""
 
 
 class _Keys(TypedDict):

@@ -256,6 +256,19 @@ def test_download_fails_with_a_status(
     assert len(sg.download_attachment(made)) == 70_000
 
 
+def test_slow_body_of_a_large_file_takes_the_same_time(
+    sg: Any, sandbox: Sandbox, version: dict[str, Any], tmp_path: Path
+) -> None:
+    """The time that a slow body takes does not depend on its size."""
+    path = tmp_path / "large.mov"
+    path.write_bytes(bytes(10_000_000))
+    made = sg.upload("Version", version["id"], str(path))
+    sandbox.fail_next("storage_get", "slow_body", seconds=PATIENCE)
+    started = time.perf_counter()
+    assert len(sg.download_attachment(made)) == 10_000_000
+    assert PATIENCE * 0.9 <= time.perf_counter() - started < PATIENCE + LONG / 2
+
+
 def test_download_is_slow_broken_off_or_a_login_page(
     sg: Any, sandbox: Sandbox, version: dict[str, Any], movie: str
 ) -> None:

@@ -283,6 +283,30 @@ def test_pages_of_any_size_hold_all(place: Place) -> None:
     assert {shot["image"] for shot in shots} == {None}
 
 
+def test_image_and_file_fields_of_other_kinds(place: Place) -> None:
+    """upload() fills any image field, and puts another file into an attachment."""
+    project = place.project["id"]
+    place.sg.upload("Project", project, place.file("b.png", PNG), "billboard")
+    found = place.sg.find_one("Project", [["id", "is", project]], ["billboard"])
+    assert "transient" in found["billboard"]
+    made = place.sg.upload("Project", project, place.file("a.txt", b"first"))
+    other = place.file("b.txt", b"second")
+    assert place.sg.upload("Attachment", made, other, "this_file") == made
+    assert place.sg.download_attachment(made) == b"second"
+
+
+def test_legacy_url_of_a_thumbnail(place: Place) -> None:
+    """get_thumbnail_url answers with a path, or with the reason why there is none."""
+    place.sg.upload_thumbnail("Version", place.version["id"], place.file("t.png", PNG))
+    place.read("image")
+    url = f"{place.sandbox.url}/upload/get_thumbnail_url?entity_type=Version&entity_id="
+    code, path = place.fetch(f"{url}{place.version['id']}")[0].decode().splitlines()
+    assert code == "1"
+    assert place.fetch(place.sandbox.url + path)[0] == PNG
+    for wrong in ("999", "x", ""):
+        assert place.fetch(url + wrong)[0].startswith(b"0\n")
+
+
 def test_signed_url_is_good_for_one_file_and_a_time(place: Place) -> None:
     """A URL of the storage that was changed is refused as S3 refuses it."""
     place.sg.upload_thumbnail("Version", place.version["id"], place.file("t.png", PNG))

@@ -49,7 +49,8 @@ def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
         try:
             yield process, read_message(process)
         finally:
-            process.kill()
+            process.terminate()  # a kill would leave its folder behind
+            process.wait(LONG)
 
 
 def read_message(process: subprocess.Popen[str]) -> str:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from shotgun_executor.sandbox.counters import Counters as Counters
 from shotgun_executor.sandbox.process import Sandbox as Sandbox
+from shotgun_executor.sandbox.record import Request as Request
 from shotgun_executor.sandbox.remote import RemoteSandbox as RemoteSandbox
 from shotgun_executor.sandbox.remote import SandboxError as SandboxError
 from shotgun_executor.sandbox.settings import Info as Info
 
-__all__ = ["Counters", "Info", "RemoteSandbox", "Sandbox", "SandboxError"]
+__all__ = ["Counters", "Info", "RemoteSandbox", "Request", "Sandbox", "SandboxError"]

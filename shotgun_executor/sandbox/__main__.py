@@ -1,4 +1,4 @@
-"""``python -m shotgun_executor.sandbox``: a local site in the foreground."""
+"""A local site in the foreground: ``shotgun-sandbox``, ``python -m shotgun_executor.sandbox``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import json
 import logging
 import sys
-from typing import TYPE_CHECKING, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from shotgun_executor.sandbox.latency import Delay, parse_delay
 from shotgun_executor.sandbox.process import require_libraries
@@ -37,7 +37,7 @@ Talk to it:
     sg = shotgun_api3.Shotgun(
         "{info.url}",
         script_name="{info.script_name}",
-        api_key="{info.api_key}",
+        api_key="{info.api_key}",{ca_certs}
     )
     print(sg.find("Project", [], ["name"]))
 
@@ -45,7 +45,7 @@ Steer it:
 
     from shotgun_executor.sandbox import Sandbox
 
-    sandbox = Sandbox.attach("{info.url}", "{settings.token}")
+    sandbox = Sandbox.attach("{info.url}", "{settings.token}"{authority})
     print(sandbox.counters())
 """
 
@@ -62,7 +62,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
-        require_libraries()
+        require_libraries(tls=options.tls)
     except ImportError as error:
         return _refuse(error)
     if options.from_stdin:
@@ -91,7 +91,14 @@ def _refuse(error: Exception) -> int:
 
 def _announce(info: Info, settings: Settings) -> None:
     storage = f"in {info.database}" if info.database else "in memory, gone at the end"
-    print(_MESSAGE.format(info=info, settings=settings, storage=storage), flush=True)
+    message = _MESSAGE.format(
+        info=info,
+        settings=settings,
+        storage=storage,
+        ca_certs=f'\n        ca_certs="{info.ca_certs}",' if info.ca_certs else "",
+        authority=f', "{info.ca_certs}"' if info.ca_certs else "",
+    )
+    print(message, flush=True)
 
 
 def _announce_to_parent(info: Info) -> None:
@@ -107,7 +114,23 @@ def _settings(options: argparse.Namespace) -> Settings:
         demo=options.demo or options.shots is not None,
         shots=options.shots,
         compress=options.gzip,
+        tls=options.tls,
+        log=options.log,
+        thumbnail_reads=options.thumbnail_reads,
+        site=_site(options),
     )
+
+
+def _site(options: argparse.Namespace) -> dict[str, Any]:
+    """What is different from the site's own defaults."""
+    given = {
+        "schema": options.schema,
+        "version": options.server_version,
+        "api_max_entities_per_page": options.page_size,
+        "user_authentication_method": options.auth_method,
+        "s3_direct_uploads": not options.no_s3,
+    }
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -128,10 +151,56 @@ def _parser() -> argparse.ArgumentParser:
     add("--demo", action="store_true", help="start a new site with a show of thousands of entities")
     add("--shots", type=_shots, metavar="N", help="shots of the demo show; implies --demo")
     add("--gzip", action="store_true", help="send answers gzipped to clients that accept that")
+    add("--tls", action="store_true", help="serve HTTPS, with a certificate made at the start")
+    add("--log", action="store_true", help="print a line for each request")
+    _add_site_options(parser)
     # How Sandbox starts this program: settings as a line of JSON, then the end of the input is
     # the end of the program.
     add("--from-stdin", action="store_true", help=argparse.SUPPRESS)
     return parser
+
+
+def _add_site_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("the site").add_argument
+    add(
+        "--schema",
+        nargs="+",
+        metavar="FILE",
+        help="entity types and fields: what schema_read() returned, as JSON or as Mockgun pickles "
+        "it, and, if wanted, a second file with what schema_entity_read() returned",
+    )
+    add("--server-version", type=_version, metavar="X.Y.Z", help="default: 8.89.0")
+    add("--page-size", type=_whole, metavar="N", help="entities of the largest page (default: 500)")
+    add(
+        "--auth-method",
+        choices=("default", "ldap", "saml2", "oxygen"),
+        help="how people sign in; saml2 and oxygen refuse login and password",
+    )
+    add("--no-s3", action="store_true", help="uploads go to the site in a form, not to a storage")
+    add(
+        "--thumbnail-reads",
+        type=_whole_or_none,
+        default=1,
+        metavar="N",
+        help="how often a new thumbnail reads as the transient URL (default: %(default)s)",
+    )
+
+
+def _version(text: str) -> list[int]:
+    parts = text.split(".")
+    if len(parts) == 3 and all(part.isdigit() for part in parts):
+        return [int(part) for part in parts]
+    raise argparse.ArgumentTypeError(f"{text!r} is no version; write three numbers, like 8.89.0")
+
+
+def _whole(text: str) -> int:
+    if text.isdigit() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+
+
+def _whole_or_none(text: str) -> int:
+    return 0 if text == "0" else _whole(text)
 
 
 def _port(text: str) -> int:

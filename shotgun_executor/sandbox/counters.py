@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from shotgun_executor.sandbox.connections import Connections
+
 __all__ = ["Counters", "Tally"]
 
 
@@ -19,12 +21,14 @@ class Counters:
     Requests to the control address, and connections that carry only those, are never counted.
 
     Attributes:
-        requests: RPC requests that were read, by method name (``""`` if the body names none).
-        total: RPC requests that were read.
-        writes: Executed creates, updates, deletes and revives; each member of a batch is one.
-        connections: Connections that have carried an RPC request.
+        requests: Requests that were read, by the name of the method (``""`` if the body names
+            none), or of the route: ``upload_file``, ``storage_put``, ``file_serve``, ...
+        total: Requests that were read.
+        writes: Executed creates, updates, deletes, revives and uploads; each member of a batch is
+            one.
+        connections: Connections that have carried a request.
         open_connections: Those of ``connections`` that are open now.
-        in_flight: RPC requests that were read and whose answer was not yet written.
+        in_flight: Requests that were read and whose answer was not yet written.
         peak_in_flight: The highest ``in_flight`` there has been.
         held: Requests that a ``hold`` keeps waiting now.
         bytes_received: Size of the request bodies.
@@ -53,21 +57,20 @@ class Counters:
 
 
 class Tally:
-    """The counters as the server keeps them; used by its event loop alone."""
+    """The counters as the server keeps them; used by its event loop alone.
 
-    def __init__(self) -> None:
+    Args:
+        connections: Those of the server.
+    """
+
+    def __init__(self, connections: Connections) -> None:
+        self._known = connections
         self.in_flight = 0
         self.clear()
 
     def clear(self) -> None:
-        """Start again at nought. What is in flight stays so, and is the new peak.
-
-        A connection that is open already counts once more when it carries its next request: a
-        test then sees the connections that it uses, whoever opened them.
-        """
+        """Start again at nought. What is in flight stays so, and is the new peak."""
         self._requests: dict[str, int] = {}
-        self._carriers: set[object] = set()  # the open connections among those counted
-        self._connections = 0
         self._peak = self.in_flight
         self._writes = 0
         self._received = 0
@@ -75,11 +78,8 @@ class Tally:
         self._cpu_start = time.process_time()
         self.internal_errors = 0
 
-    def arrived(self, connection: object, size: int) -> None:
+    def arrived(self, size: int) -> None:
         """A request of *size* bytes was read: it is in flight until :meth:`left`."""
-        if connection not in self._carriers:
-            self._carriers.add(connection)
-            self._connections += 1
         self._received += size
         self.in_flight += 1
         if self.in_flight > self._peak:
@@ -101,18 +101,14 @@ class Tally:
         """A request is over: answered, or without anyone to answer."""
         self.in_flight -= 1
 
-    def lost(self, connection: object) -> None:
-        """A connection was closed, by whichever side."""
-        self._carriers.discard(connection)
-
     def counters(self, held: int) -> Counters:
         """A copy for handing out."""
         return Counters(
             requests=dict(self._requests),
             total=sum(self._requests.values()),
             writes=self._writes,
-            connections=self._connections,
-            open_connections=len(self._carriers),
+            connections=self._known.count,
+            open_connections=self._known.open,
             in_flight=self.in_flight,
             peak_in_flight=self._peak,
             held=held,

@@ -10,9 +10,10 @@ from .faults import Fault
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+# A plain "*" in place of the list makes the official client fail on uploads without a field.
 _UPLOAD_TYPES = {
-    "Version": "*",
-    "Attachment": "*",
+    "Version": ["*"],
+    "Attachment": ["*"],
     "*": ["this_file", "image", "thumb_image", "filmstrip_image", "filmstrip_thumb_image"],
 }
 

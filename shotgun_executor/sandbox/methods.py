@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from .schema import Schema
     from .store import Store
 
+MAY_BE_SLOW = frozenset({"read", "summarize", "query_display_name_cache", "activity_stream"})
+"""The methods that only read, and may read very much."""
+
 _Params = dict[str, Any]
 _Method = Callable[[_Params, "Caller"], bytes]
 

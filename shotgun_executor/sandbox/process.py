@@ -7,6 +7,7 @@ import dataclasses
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,10 +17,11 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Optional, Union
 
 from shotgun_executor.sandbox.latency import Delay
-from shotgun_executor.sandbox.remote import RemoteSandbox, SandboxError, address_of
-from shotgun_executor.sandbox.settings import Info, Settings
+from shotgun_executor.sandbox.remote import RemoteSandbox, SandboxError, address_of, trust_of
+from shotgun_executor.sandbox.settings import GOODBYE, Info, Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
 __all__ = ["Sandbox"]
@@ -53,8 +55,21 @@ class Sandbox(RemoteSandbox):
         demo: Start a new site with the demo show.
         shots: The number of shots of the demo show.
         compress: Send answers gzipped to clients that accept that, as the official one does.
+        tls: Serve the site over HTTPS. Its certificate is made at the start; clients take
+            ``ca_certs``, which is among the ``credentials`` of the sandbox.
+        schema: The entity types and fields of the site, in files: the path of what
+            ``schema_read()`` of a live site returned (as JSON, or as Mockgun pickles it), or a
+            pair of paths with that of ``schema_entity_read()``. None is the schema of the package.
         version: The version that the site says it has.
         api_max_entities_per_page: The largest page that the site gives.
+        user_authentication_method: How people sign in: ``"default"``, ``"ldap"``, ``"saml2"`` or
+            ``"oxygen"``. With the last two the site refuses login and password.
+        session_life: Seconds that a session token is good for; None is for ever.
+        s3_direct_uploads: Whether files are sent straight to a storage, as on a site of today, or
+            in a form to the site.
+        thumbnail_reads: How often an image field reads as the transient URL after an upload.
+        thumbnail_seconds: How long it does.
+        event_log: Whether changes are logged as EventLogEntry.
         script_name: The name of the script that may use the site.
         api_key: The key of that script; None makes one up.
         login: The login of a person that may use the site.
@@ -77,18 +92,31 @@ class Sandbox(RemoteSandbox):
         demo: bool = False,
         shots: Optional[int] = None,
         compress: bool = False,
+        tls: bool = False,
+        schema: Union[str, os.PathLike[str], Sequence[str], None] = None,
         version: Optional[tuple[int, int, int]] = None,
         api_max_entities_per_page: Optional[int] = None,
+        user_authentication_method: Optional[str] = None,
+        session_life: Optional[float] = None,
+        s3_direct_uploads: bool = True,
+        thumbnail_reads: int = 1,
+        thumbnail_seconds: float = 0.0,
+        event_log: Optional[bool] = None,
         script_name: Optional[str] = None,
         api_key: Optional[str] = None,
         login: Optional[str] = None,
         password: Optional[str] = None,
         start_timeout: float = 30.0,
     ) -> None:
-        require_libraries()
+        require_libraries(tls=tls)
         site: dict[str, Any] = {
+            "schema": None if schema is None else _paths(schema),
             "version": version,
             "api_max_entities_per_page": api_max_entities_per_page,
+            "user_authentication_method": user_authentication_method,
+            "session_life": session_life,
+            "s3_direct_uploads": s3_direct_uploads,
+            "event_log": event_log,
             "script_name": script_name,
             "api_key": api_key,
             "login": login,
@@ -102,11 +130,15 @@ class Sandbox(RemoteSandbox):
             demo=demo,
             shots=shots,
             compress=compress,
+            tls=tls,
+            thumbnail_reads=thumbnail_reads,
+            thumbnail_seconds=_seconds("thumbnail_seconds", thumbnail_seconds),
             site={name: value for name, value in site.items() if value is not None},
         )
         self._start_timeout = start_timeout
         self._token = self._settings.token
         self._lock = threading.Lock()  # guards _child and _info as a pair
+        self._folder_finalizer: Optional[weakref.finalize[..., Sandbox]] = None
         self._start()
 
     def __enter__(self) -> Sandbox:
@@ -125,17 +157,18 @@ class Sandbox(RemoteSandbox):
         return f"<{type(self).__name__} {state}>"
 
     @staticmethod
-    def attach(url: str, token: str) -> RemoteSandbox:
+    def attach(url: str, token: str, ca_certs: Optional[str] = None) -> RemoteSandbox:
         """Steer a sandbox that somebody else has started, and will end.
 
         Args:
             url: Where the site is, such as ``"http://127.0.0.1:8000"``.
             token: The control token that the sandbox printed when it started.
+            ca_certs: The file that its certificate is known by, for a site over HTTPS.
 
         Raises:
             SandboxError: There is no sandbox, or it has another token.
         """
-        return RemoteSandbox(url, token)
+        return RemoteSandbox(url, token, ca_certs)
 
     @property
     def pid(self) -> int:
@@ -152,9 +185,9 @@ class Sandbox(RemoteSandbox):
         return self._child.log()
 
     def close(self) -> None:
-        """End the process. May be called again."""
+        """End the process, and remove the files that it keeps. May be called again."""
         with self._lock:
-            self._finalizer()
+            self._end()
 
     def restart(self, *, kill: bool = False) -> None:
         """End the process and start another at the same port, with the same credentials.
@@ -179,15 +212,26 @@ class Sandbox(RemoteSandbox):
             self._start()
 
     def _start(self) -> None:
+        if self._folder_finalizer is None or not self._folder_finalizer.alive:
+            folder = tempfile.mkdtemp(prefix="sandbox-")
+            self._settings = dataclasses.replace(self._settings, folder=folder)
+            # Made before that of the process, and so called after it at the end of this one.
+            self._folder_finalizer = weakref.finalize(self, _remove_folder, folder, os.getpid())
         child = _Child(self._settings)
         self._child = child
         self._finalizer = weakref.finalize(self, child.end)
         try:
             self._info = child.ready(self._start_timeout)
+            self._trust = trust_of(self._info.url, self._info.ca_certs)
         except BaseException:
-            self._finalizer()
+            self._end()
             raise
         self._address = address_of(self._info.url)
+
+    def _end(self) -> None:
+        self._finalizer()
+        if self._folder_finalizer is not None:
+            self._folder_finalizer()
 
     def _why_gone(self, error: Exception) -> str:
         if not self._finalizer.alive:
@@ -203,6 +247,7 @@ class _Child:
     """The process that serves the site, and the ends of its pipes."""
 
     def __init__(self, settings: Settings) -> None:
+        self._owner = os.getpid()
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the process
         self.process = subprocess.Popen(  # our own module
             [sys.executable, "-m", "shotgun_executor.sandbox", "--from-stdin"],
@@ -247,6 +292,8 @@ class _Child:
         assert process.stdin is not None
         assert process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
+            if os.getpid() == self._owner:
+                process.stdin.write(GOODBYE)
             process.stdin.close()  # which ends it
         try:
             process.wait(_STOP_LIMIT)
@@ -290,13 +337,16 @@ def _read_at(file: IO[bytes], start: int) -> bytes:
         file.seek(position)
 
 
-def require_libraries() -> None:
+def require_libraries(*, tls: bool = False) -> None:
     """Check that what the sandbox needs is installed, without importing it.
+
+    Args:
+        tls: Whether it is to serve HTTPS.
 
     Raises:
         ImportError: Something is missing; the message says how to install it.
     """
-    for name in ("aiohttp", "sqlalchemy"):
+    for name in ("aiohttp", "sqlalchemy", *(("trustme",) if tls else ())):
         if importlib.util.find_spec(name) is None:
             raise ImportError(f"the sandbox needs {name}: {_REMEDY}", name=name)
 
@@ -306,6 +356,17 @@ def _environment() -> dict[str, str]:
     package = str(Path(__file__).resolve().parents[2])
     paths = [package, *(entry for entry in sys.path if entry)]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
+
+
+def _remove_folder(folder: str, owner: int) -> None:
+    """Remove a folder, unless this is a process that the owner has forked."""
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _paths(given: Union[str, os.PathLike[str], Sequence[str]]) -> list[str]:
+    paths = [given] if isinstance(given, (str, os.PathLike)) else given
+    return [str(Path(path).absolute()) for path in paths]
 
 
 def _credentials(info: Info) -> dict[str, str]:

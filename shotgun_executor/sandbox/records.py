@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Optional
 
-from sqlalchemy import LargeBinary, and_, case, cast, func, select
+from sqlalchemy import LargeBinary, and_, case, cast, func, null, select
 
 from .relations import constant, number, pairs
 from .schema import COMPUTED_TYPES
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # SQLite functions take at most 127 arguments in its usual builds.
 _FIELDS_PER_OBJECT = 60
-_JSON_TEXT = frozenset({"url", "serializable", "jsonb"})
+_JSON_TEXT = frozenset({"serializable", "jsonb"})
 _SORTED_AS_STORED = (
     INTEGER_TYPES | FLOAT_TYPES | {"date", "date_time", "entity_type", "uuid", "color", "image"}
 )
@@ -158,6 +158,10 @@ class Records:
             return func.json(case((column == number(1), constant("true")), else_=constant("false")))
         if kind == "tag_list":
             return func.json(func.coalesce(column, constant("[]")))
+        if kind == "image":
+            return case((column.is_not(null()), func.image_url(column)), else_=null())
+        if kind == "url":
+            return func.json(case((column.is_not(null()), func.file_url(column)), else_=null()))
         return func.json(column) if kind in _JSON_TEXT else column
 
     def _link(self, table: FromClause, field: Field) -> Any:

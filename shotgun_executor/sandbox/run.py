@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import gc
 import os
+import shutil
 import signal
 import sqlite3
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Optional
@@ -16,12 +18,15 @@ from typing import TYPE_CHECKING, Callable, Optional
 import sqlalchemy.exc
 
 from shotgun_executor.sandbox.server import SiteServer, fill
-from shotgun_executor.sandbox.settings import Info
+from shotgun_executor.sandbox.settings import GOODBYE, Info
 from shotgun_executor.sandbox.site import Site
+from shotgun_executor.sandbox.storage import Storage
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Generator
 
+    from shotgun_executor.sandbox.record import Request
     from shotgun_executor.sandbox.settings import Settings
 
 __all__ = ["StartError", "run"]
@@ -50,25 +55,31 @@ def run(settings: Settings, announce: Callable[[Info], None], *, parent: bool = 
 
 
 async def _serve(settings: Settings, announce: Callable[[Info], None], parent: bool) -> None:
-    stop = asyncio.Event()
-    with _stopping_on_signals(stop, ignore_interrupt=parent):
+    stop, alone = asyncio.Event(), threading.Event()
+    with _stopping_on_signals(stop, ignore_interrupt=parent), _folder(settings, alone) as folder:
         if parent:
-            _stop_with_parent(stop)
-        site = _open_site(settings)
+            _stop_with_parent(stop, alone)
+        site, storage = _open_site(settings, folder)
         try:
-            await _serve_site(site, settings, announce, stop)
+            await _serve_site(site, storage, settings, folder, announce, stop)
         finally:
             site.close()
 
 
 async def _serve_site(
-    site: Site, settings: Settings, announce: Callable[[Info], None], stop: asyncio.Event
+    site: Site,
+    storage: Storage,
+    settings: Settings,
+    folder: Path,
+    announce: Callable[[Info], None],
+    stop: asyncio.Event,
 ) -> None:
-    server = SiteServer(site, settings)
+    tls, ca_certs = _certificate(settings, folder)
+    server = SiteServer(site, storage, settings, tls, _print_request if settings.log else None)
     try:
         try:
             port = await server.bind()
-            info = _info(site, settings, port)
+            info = _info(site, settings, port, ca_certs)
             await server.start(info)
         except OSError as error:
             reason = error.strerror or error
@@ -84,27 +95,73 @@ async def _serve_site(
         await server.stop()
 
 
-def _open_site(settings: Settings) -> Site:
+@contextlib.contextmanager
+def _folder(settings: Settings, alone: threading.Event) -> Generator[Path, None, None]:
+    """Where files lie while the site runs.
+
+    A folder that was given belongs to the parent, which removes it, unless it is gone (*alone*).
+    """
+    if settings.folder is None:
+        with tempfile.TemporaryDirectory(prefix="sandbox-") as made:
+            yield Path(made)
+        return
+    yield Path(settings.folder)
+    if alone.is_set():
+        shutil.rmtree(settings.folder, ignore_errors=True)
+
+
+def _open_site(settings: Settings, folder: Path) -> tuple[Site, Storage]:
     database = settings.database
     try:
         new = database is None or not Path(database).exists() or not Path(database).stat().st_size
         site = Site(database, **settings.site)
-        if new:
-            fill(site, settings)
+        try:
+            storage = _open_storage(site, settings, folder, new=new)
+            if new:
+                fill(site, settings)
+        except BaseException:
+            site.close()
+            raise
     except (OSError, sqlite3.Error, sqlalchemy.exc.SQLAlchemyError) as error:
         cause = getattr(error, "orig", None) or error
         raise StartError(f"cannot use the database {database}: {cause}") from error
     except (TypeError, ValueError) as error:
         raise StartError(f"cannot set up the site: {error}") from error
-    return site
+    return site, storage
 
 
-def _info(site: Site, settings: Settings, port: int) -> Info:
+def _open_storage(site: Site, settings: Settings, folder: Path, *, new: bool) -> Storage:
+    """Opens the folder of the files, which lies beside the database if there is one."""
+    database = settings.database
+    storage = Storage(folder / "files" if database is None else Path(f"{database}.files"))
+    if new:
+        storage.clear()
+    else:
+        storage.sweep(site.read_files(lambda files: files.keys()))
+    return storage
+
+
+def _certificate(
+    settings: Settings, folder: Path
+) -> tuple[Optional[ssl.SSLContext], Optional[Path]]:
+    if not settings.tls:
+        return None, None
+    from shotgun_executor.sandbox.tls import make_context
+
+    return make_context(folder, settings.host)
+
+
+def _print_request(request: Request) -> None:
+    print(request, flush=True)  # noqa: T201  # what --log is for
+
+
+def _info(site: Site, settings: Settings, port: int, ca_certs: Optional[Path]) -> Info:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return Info(
-        url=f"http://{host}:{port}",
+        url=f"{'https' if settings.tls else 'http'}://{host}:{port}",
         pid=os.getpid(),
         database=settings.database,
+        ca_certs=None if ca_certs is None else str(ca_certs),
         script_name=site.script_name,
         api_key=site.api_key,
         login=site.login,
@@ -131,13 +188,19 @@ def _stopping_on_signals(
         signal.signal(signal.SIGTERM, terminate)
 
 
-def _stop_with_parent(stop: asyncio.Event) -> None:
-    """End when the standard input does: the system closes it however the parent dies."""
+def _stop_with_parent(stop: asyncio.Event, alone: threading.Event) -> None:
+    """End when the standard input does: the system closes it however the parent dies.
+
+    A parent that ends the site, and not itself, says goodbye first; otherwise *alone* is set.
+    """
     loop = asyncio.get_running_loop()
 
     def watch() -> None:
-        while os.read(sys.stdin.fileno(), 4096):
-            pass
+        last = b""
+        while data := os.read(sys.stdin.fileno(), 4096):
+            last = data
+        if GOODBYE not in last:
+            alone.set()
         try:
             loop.call_soon_threadsafe(stop.set)
         except RuntimeError:  # the loop is closed, and the process about to end
@@ -146,16 +209,18 @@ def _stop_with_parent(stop: asyncio.Event) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, name="parent", daemon=True).start()
-    _stop_without_parent(stop, os.getppid())
+    _stop_without_parent(stop, alone, os.getppid())
 
 
-def _stop_without_parent(stop: asyncio.Event, parent: int) -> None:
+def _stop_without_parent(stop: asyncio.Event, alone: threading.Event, parent: int) -> None:
     """End when the process has a new parent.
 
     A process that the parent has forked holds the other end of the standard input as well, and
     may live longer.
     """
     if os.getppid() != parent:
+        alone.set()
         stop.set()
     else:
-        asyncio.get_running_loop().call_later(1.0, _stop_without_parent, stop, parent)
+        loop = asyncio.get_running_loop()
+        loop.call_later(1.0, _stop_without_parent, stop, alone, parent)

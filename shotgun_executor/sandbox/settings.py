@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import secrets
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, TypedDict
 
 from shotgun_executor.sandbox.latency import Delay
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Info", "Settings"]
+__all__ = ["GOODBYE", "Credentials", "Info", "Settings"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +28,12 @@ class Settings:
         demo: Whether a new site starts with the demo show.
         shots: The number of shots of the demo show; None is the demo's own number.
         compress: Whether answers are sent gzipped to clients that accept that.
+        folder: Where files lie while the site runs, if they do not lie beside a database; None
+            makes one that is gone at the end.
+        tls: Whether the site is served over HTTPS.
+        log: Whether a line is printed for each request.
+        thumbnail_reads: How often an image field reads as the transient URL after an upload.
+        thumbnail_seconds: How long it does.
         token: The secret that steering the sandbox takes.
         site: Keyword arguments for the site.
     """
@@ -40,6 +46,11 @@ class Settings:
     demo: bool = False
     shots: Optional[int] = None
     compress: bool = False
+    folder: Optional[str] = None
+    tls: bool = False
+    log: bool = False
+    thumbnail_reads: int = 1
+    thumbnail_seconds: float = 0.0
     token: str = dataclasses.field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     site: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
 
@@ -55,13 +66,40 @@ class Settings:
         return cls(**values)
 
 
+GOODBYE = b"goodbye\n"
+"""What a parent writes to the standard input of a sandbox before it closes that."""
+
+
+class _Keys(TypedDict):
+    script_name: str
+    api_key: str
+
+
+class Credentials(_Keys, total=False):
+    """What ``Shotgun`` takes beside the URL; over HTTPS that includes ``ca_certs``."""
+
+    ca_certs: str
+
+
 @dataclasses.dataclass(frozen=True)
 class Info:
-    """A running sandbox: where it is, and the credentials that its site knows."""
+    """A running sandbox: where it is, and the credentials that its site knows.
+
+    Attributes:
+        url: The URL of the site.
+        pid: The id of its process.
+        database: The SQLite file that keeps its entities; None if they are in memory.
+        ca_certs: The file that clients of a site over HTTPS take as ``ca_certs``; None over HTTP.
+        script_name: The name of a script that the site knows.
+        login: The login of a person that the site knows.
+        api_key: The key of the script.
+        password: The password of the person.
+    """
 
     url: str
     pid: int
     database: Optional[str]
+    ca_certs: Optional[str]
     script_name: str
     login: str
     api_key: str = dataclasses.field(repr=False)

@@ -9,7 +9,7 @@ import secrets
 import threading
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, TypeVar, Union
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.dialects.sqlite import insert
@@ -18,18 +18,23 @@ from .auth import METHODS, Auth, Caller
 from .codec import decode, encode_fault
 from .faults import REQUEST, Fault
 from .fields import Fields
+from .files import Files
 from .info import check_version, describe
-from .methods import Methods
+from .methods import MAY_BE_SLOW, Methods
 from .rows import Rows
 from .schema import Schema
 from .seeds import Seeds
-from .store import Store, compile_statement
+from .store import Store, TooSlowError, compile_statement
 from .wire import is_hash, is_list
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .file_urls import PlainUrls
+
     PathLike = Union[str, os.PathLike[str]]
+
+T = TypeVar("T")
 
 JSON_TYPE = "application/json; charset=utf-8"
 CSV_TYPE = "text/csv"
@@ -121,6 +126,10 @@ class Site:
             direct_uploads=s3_direct_uploads,
         )
         self._lock = threading.Lock()
+        self._aside_lock = threading.Lock()
+        self._aside: Optional[tuple[Store, Methods]] = None
+        self._readers: list[Store] = []
+        self._is_in_memory = database is None
         given = _read_schema(schema)
         self.store = Store(database)
         try:
@@ -153,10 +162,15 @@ class Site:
     def _assemble(self) -> None:
         """Makes everything that holds statements compiled for the tables as they are now."""
         self.rows = Rows(self.store)
-        self._methods = Methods(
+        self._methods = self._methods_on(self.store, self.rows)
+        self._files = Files(self.schema, self.store, event_log=self._event_log)
+        self._aside = None
+
+    def _methods_on(self, store: Store, rows: Rows) -> Methods:
+        return Methods(
             self.schema,
-            self.store,
-            self.rows,
+            store,
+            rows,
             page_size=self._page_size,
             version=self.version,
             event_log=self._event_log,
@@ -164,46 +178,71 @@ class Site:
 
     # --- one call -----------------------------------------------------------------------------
 
-    def answer(self, body: bytes) -> Answer:
+    def answer(self, body: bytes, patience: Optional[float] = None) -> Answer:
         """Answers one call.
 
         Args:
             body: The whole body of the POST to ``/api3/json``.
+            patience: Seconds that a read may take before it is given up, if `answer_aside` can
+                answer it. None is without limit.
 
         Returns:
             The answer; a refusal is an answer with `Answer.failed` set.
-        """
-        method = ""
-        try:
-            method, auth, params = _read_call(body)
-            with self._lock:
-                text = self._answer(method, auth, params)
-        except Fault as fault:
-            return Answer(encode_fault(fault), JSON_TYPE, method, failed=True)
-        except Exception as error:
-            # Whatever it was, the caller gets no traceback, and the log gets no values.
-            _log.error("%s failed: %s", method or "call", _describe_error(error))
-            refusal = Fault(f"API {method}() could not be carried out.", REQUEST)
-            return Answer(encode_fault(refusal), JSON_TYPE, method, failed=True)
-        content_type = CSV_TYPE if method == "export_page" else JSON_TYPE
-        return Answer(text, content_type, method, failed=False)
 
-    def _answer(self, method: str, auth: Any, params: Any) -> bytes:
-        if method == "info":
-            return self._info
+        Raises:
+            TooSlowError: A read took longer; `answer_aside` answers it, in another thread.
+        """
+        return _answer(body, lambda method, auth, params: self._run(method, auth, params, patience))
+
+    def answer_aside(self, body: bytes) -> Answer:
+        """Answers a call that `answer` gave up, on a connection of its own.
+
+        Meanwhile `answer` goes on in its own thread. What is read is one committed state.
+        """
+        return _answer(body, self._run_aside)
+
+    def _run(self, method: str, auth: Any, params: Any, patience: Optional[float]) -> bytes:
+        with self._lock:
+            if method == "info":
+                return self._info
+            caller = self._identify(method, auth)
+            if method == "get_session_token":
+                check_version(method, self.version)
+                token = self._auth.open_session(caller)
+                return b'{"results":{"session_id":"' + token.encode() + b'"}}'
+            self.store.caller = caller.key
+            try:
+                if patience is None or method not in MAY_BE_SLOW or self._is_in_memory:
+                    return _result(self._methods, method, params, caller)
+                with self.store.limited(patience):
+                    return _result(self._methods, method, params, caller)
+            finally:
+                self._catch_up()
+
+    def _run_aside(self, method: str, auth: Any, params: Any) -> bytes:
+        with self._aside_lock:
+            with self._lock:
+                caller = self._identify(method, auth)
+                store, methods = self._reader()
+            store.caller = caller.key
+            with store.snapshot():
+                return _result(methods, method, params, caller)
+
+    def _reader(self) -> tuple[Store, Methods]:
+        """Returns what `answer_aside` works with; new after every change of the schema."""
+        if self._aside is None:
+            store = self.store.reader()
+            assert store is not None, "a site in memory answers everything at once"
+            for old in self._readers:
+                old.close()
+            self._readers = [store]
+            self._aside = store, self._methods_on(store, Rows(store))
+        return self._aside
+
+    def _identify(self, method: str, auth: Any) -> Caller:
         if not is_hash(auth):
             raise Fault(f"API {method}() the call carries no authentication.", 102)
-        caller = self._auth.identify(auth)
-        self.store.caller = caller.key
-        if method == "get_session_token":
-            check_version(method, self.version)
-            token = self._auth.open_session(caller)
-            return b'{"results":{"session_id":"' + token.encode() + b'"}}'
-        try:
-            text = self._methods.run(method, params, caller)
-        finally:
-            self._catch_up()
-        return text if method == "export_page" else b'{"results":' + text + b"}"
+        return self._auth.identify(auth)
 
     def _catch_up(self) -> None:
         """Forgets what a call has made obsolete: remembered users, compiled statements."""
@@ -227,6 +266,37 @@ class Site:
         with self._lock:
             return self._auth.identify(auth)
 
+    def use_urls(self, urls: PlainUrls) -> None:
+        """Makes records show the URLs of files that these make of what is stored."""
+        with self._lock:
+            self.store.urls = urls
+            self._aside = None
+
+    def read_files(self, read: Callable[[Files], T]) -> T:
+        """Returns what a function reads of the site's files."""
+        with self._lock:
+            return read(self._files)
+
+    def change_files(self, auth: dict[str, Any], change: Callable[[Files, Caller], T]) -> T:
+        """Changes the site's files in one transaction.
+
+        Args:
+            auth: The keys of the auth object of a call, such as the fields of an upload form.
+            change: Gets the files and the user in whose name they are changed.
+
+        Returns:
+            What `change` returns.
+
+        Raises:
+            Fault: The credentials are missing or wrong, or `change` refuses; then nothing has
+                changed.
+        """
+        with self._lock:
+            caller = self._auth.identify(auth)
+            self.store.caller = caller.key
+            with self.store.transaction():
+                return change(self._files, caller)
+
     def expire_sessions(self) -> None:
         """Makes every session token expire now, as if its time was over."""
         with self._lock:
@@ -248,7 +318,7 @@ class Site:
 
         Ids start at 1 again, and the schema is the one that the site was made with.
         """
-        with self._lock:
+        with self._aside_lock, self._lock:
             self._auth.clear()
             changed = Fields(self.schema, self.store, self.version).restore()
             self.store.clear()
@@ -260,9 +330,12 @@ class Site:
             self._seed()
 
     def close(self) -> None:
-        """Closes the database. The site must not be used afterwards."""
-        with self._lock:
-            self.store.close()
+        """Closes the database; a slow read is broken off. The site must not be used afterwards."""
+        for store in self._readers:
+            store.interrupt()
+        with self._aside_lock, self._lock:
+            for store in (*self._readers, self.store):
+                store.close()
 
     def _seed(self) -> None:
         """Fills a new site; in an old file, sees that the credentials of today are good."""
@@ -290,6 +363,30 @@ class Site:
         put = row.on_conflict_do_update(index_elements=["name"], set_={"value": row.excluded.value})
         with self.store.transaction():
             self.store.run(compile_statement(put, ["n", "v"]), (name, value))
+
+
+def _answer(body: bytes, run: Callable[[str, Any, Any], bytes]) -> Answer:
+    """Answers a call with what `run` returns for its method, authentication and parameters."""
+    method = ""
+    try:
+        method, auth, params = _read_call(body)
+        text = run(method, auth, params)
+    except Fault as fault:
+        return Answer(encode_fault(fault), JSON_TYPE, method, failed=True)
+    except TooSlowError:
+        raise
+    except Exception as error:
+        # Whatever it was, the caller gets no traceback, and the log gets no values.
+        _log.error("%s failed: %s", method or "call", _describe_error(error))
+        refusal = Fault(f"API {method}() could not be carried out.", REQUEST)
+        return Answer(encode_fault(refusal), JSON_TYPE, method, failed=True)
+    content_type = CSV_TYPE if method == "export_page" else JSON_TYPE
+    return Answer(text, content_type, method, failed=False)
+
+
+def _result(methods: Methods, method: str, params: Any, caller: Caller) -> bytes:
+    text = methods.run(method, params, caller)
+    return text if method == "export_page" else b'{"results":' + text + b"}"
 
 
 def _read_schema(given: Union[Schema, PathLike, Sequence[PathLike], None]) -> Optional[Schema]:

@@ -5,6 +5,7 @@
 * ``site_field``: the fields that were created, changed or deleted since the site was made.
 * ``site_visibility``: in which projects custom fields are hidden.
 * ``site_personal``: the values of fields that differ from user to user.
+* ``site_file``: where the bytes of attachments are.
 * ``site_follow``, ``site_workday``, ``site_subscription``: who follows what, exceptions from the
   working week, subscriptions of users.
 """
@@ -46,6 +47,14 @@ class SiteTables:
             Column("visible", Integer, nullable=False),
         )
         self.personal = self._personal()
+        self.files = self._table(
+            "site_file",
+            Column("attachment_id", Integer, primary_key=True, autoincrement=False),
+            Column("key", Text, nullable=False, index=True),
+            Column("name", Text, nullable=False),
+            Column("content_type", Text, nullable=False),
+            Column("size", Integer, nullable=False),
+        )
         self.follows = self._follows()
         self.workdays = self._table(
             "site_workday",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import sys
+import time
 from contextlib import contextmanager
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
@@ -18,6 +19,7 @@ from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 
 from .buckets import bucket
+from .file_urls import PlainUrls
 from .site_tables import SiteTables
 from .tables import Tables
 
@@ -33,6 +35,12 @@ if TYPE_CHECKING:
 _DIALECT = sqlite_dialect(paramstyle="qmark")
 # Filters may nest 265 deep, and compiling one level takes several frames.
 _COMPILE_DEPTH = 8_000
+# Steps of SQLite between two looks at the clock: about a tenth of a millisecond.
+_STEPS_UNWATCHED = 2_000
+
+
+class TooSlowError(Exception):
+    """A read takes longer than it may."""
 
 
 class Statement:
@@ -101,30 +109,88 @@ class Store:
 
     def __init__(self, database: Union[str, os.PathLike[str], None] = None) -> None:
         self.site = SiteTables()
+        self.urls = PlainUrls()
+        """Makes the URLs of files and pictures that records show."""
         self.caller: tuple[str, int] = ("", 0)
         """Type and id of the user that the running call is made by; fields that differ from user
         to user show this user's values."""
-        self._connection = sqlite3.connect(
-            ":memory:" if database is None else database,
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=1024,
-        )
+        self._database = database
+        self._deadline: Optional[float] = None
+        self._connection = self._connect()
         try:
-            self._add_functions()
             self._configure(in_file=database is not None)
             self._synchronize(self.site.every)
         except BaseException:
             self._connection.close()
             raise
 
-    def _add_functions(self) -> None:
-        add = self._connection.create_function
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            ":memory:" if self._database is None else self._database,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=1024,
+        )
+        self._add_functions(connection)
+        if self._database is not None:
+            connection.set_progress_handler(self._is_late, _STEPS_UNWATCHED)
+        return connection
+
+    def reader(self) -> Optional[Store]:
+        """Returns a store with a connection of its own that reads what is committed.
+
+        It may be used by another thread at the same time. A database in memory has none.
+        """
+        if self._database is None:
+            return None
+        store = Store.__new__(Store)
+        store.site, store.tables, store.caller = self.site, self.tables, self.caller
+        store.urls = self.urls
+        store._database, store._deadline = self._database, None
+        store._connection = store._connect()
+        store._configure(in_file=False)
+        store._connection.execute("PRAGMA busy_timeout = 5000")
+        store._connection.execute("PRAGMA query_only = ON")
+        return store
+
+    def _add_functions(self, connection: sqlite3.Connection) -> None:
+        add = connection.create_function
         add("jsonb_contains", 2, _jsonb_contains, deterministic=True)
         add("bucket", 2, bucket)
         add("fold", 1, _fold, deterministic=True)
         add("caller_type", 0, lambda: self.caller[0])
         add("caller_id", 0, lambda: self.caller[1])
+        add("image_url", 1, lambda stored: self.urls.image(stored))
+        add("file_url", 1, lambda stored: self.urls.file(stored))
+
+    @contextmanager
+    def limited(self, seconds: float) -> Generator[None, None, None]:
+        """Interrupts a read inside that takes longer.
+
+        Raises:
+            TooSlowError: It took longer. Nothing was changed.
+        """
+        self._deadline = time.monotonic() + seconds
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if self._is_late():
+                raise TooSlowError from error
+            raise
+        finally:
+            self._deadline = None
+
+    def _is_late(self) -> bool:
+        return self._deadline is not None and time.monotonic() > self._deadline
+
+    @contextmanager
+    def snapshot(self) -> Generator[None, None, None]:
+        """Lets all reads inside see one state of the database."""
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.execute("ROLLBACK")
 
     def _configure(self, *, in_file: bool) -> None:
         if in_file:
@@ -242,6 +308,10 @@ class Store:
             for each in (*self.tables.every, *self.site.every):
                 if each is not self.site.settings:
                     self._run_plain(each.delete())
+
+    def interrupt(self) -> None:
+        """Breaks off what another thread is reading."""
+        self._connection.interrupt()
 
     def close(self) -> None:
         """Closes the database."""

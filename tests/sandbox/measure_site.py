@@ -7,14 +7,17 @@ large site, 1,000,000 if left out (which takes a minute and 2 GB).
 from __future__ import annotations
 
 import json
+import resource
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from shotgun_executor.sandbox.bulk import Bulk
 from shotgun_executor.sandbox.demo import load_demo
 from shotgun_executor.sandbox.site import Site
 
+ALL: dict[str, Any] = {"logical_operator": "and", "conditions": []}
 PROJECT = {"type": "Project", "id": 1}
 TEN_FIELDS = [
     "code", "description", "sg_status_list", "sg_sequence", "assets", "created_at", "updated_at",
@@ -40,6 +43,7 @@ def read(
     *conditions: Any,
     size: int = 500,
     page: int = 1,
+    presets: Sequence[dict[str, Any]] = (),
 ) -> bytes:
     """Returns the body of a ``read`` as the official client sends it."""
     leaves = [
@@ -54,6 +58,7 @@ def read(
         "paging": {"entities_per_page": size, "current_page": page},
         "api_return_image_urls": True,
         "return_paging_info_without_counts": True,
+        "additional_filter_presets": list(presets),
     }
     return request(site, "read", params)
 
@@ -76,7 +81,14 @@ def show(site: Site, name: str, body: bytes, times: int) -> None:
         for _ in range(times):
             site.answer(body)
         best = min(best, (time.perf_counter() - start) / times)
-    say(f"{name:48} {best * 1e6:10.0f} us {len(answer.body):9} bytes")
+    size = len(answer.body)
+    say(f"{name:48} {best * 1e6:10.0f} us {1 / best:8.0f} per second {size:9} bytes")
+
+
+def memory() -> int:
+    """Returns the most memory that this process has used so far, in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak // (1024 if sys.platform.startswith("linux") else 1024 * 1024)
 
 
 def small_calls() -> None:
@@ -98,8 +110,24 @@ def small_calls() -> None:
     show(site, "tasks of a sequence, dotted", read(site, "Task", ["content"], dotted), 200)
     show(site, "create, 4 fields, in memory", create(site), 1000)
     change = {"type": "Version", "id": 1, "fields": [{"field_name": "code", "value": "w"}]}
-    show(site, "update of 1 field", request(site, "update", change), 1000)
+    show(site, "update of 1 field that stays", request(site, "update", change), 1000)
+    latest = {"preset_name": "LATEST", "latest_by": "ENTITIES_CREATED_AT"}
+    body = read(site, "Version", ["code"], here, presets=[latest])
+    show(site, "latest versions, one project", body, 10)
+    text = {"text": "ls001", "entity_types": {"Shot": ALL, "Task": ALL}, "project_ids": [1]}
+    show(site, "text search", request(site, "query_display_name_cache", text), 10)
+    shot = {"type": "Shot", "id": 1, "entity_fields": {}}
+    show(site, "activity of a shot", request(site, "activity_stream", shot), 10)
+    start = time.perf_counter()
+    properties = [{"property_name": "name", "value": "Takes"}]
+    field = {"type": "Shot", "data_type": "number", "properties": properties}
+    site.answer(request(site, "schema_field_create", field))
+    say(f"schema_field_create: {(time.perf_counter() - start) * 1e3:.0f} ms")
     site.close()
+    quiet = Site(event_log=False)
+    load_demo(quiet)
+    show(quiet, "create, 4 fields, no event log", create(quiet), 1000)
+    quiet.close()
 
 
 def large_site(rows: int) -> None:
@@ -115,7 +143,7 @@ def large_site(rows: int) -> None:
         if number % 50_000 == 0:
             bulk.write()
     bulk.write()
-    say(f"{rows} versions written in {time.perf_counter() - start:.1f} s")
+    say(f"{rows} versions written in {time.perf_counter() - start:.1f} s; peak {memory()} MB")
     fields = ["code", "entity", "sg_status_list", "created_at"]
     here = ("project", "is", PROJECT)
     for page in (1, rows // 1000, rows // 500):
@@ -128,6 +156,11 @@ def large_site(rows: int) -> None:
     show(
         site, "code contains, no match", read(site, "Version", fields, ("code", "contains", "x")), 1
     )
+    start = time.perf_counter()
+    steps = max(1, rows // 500 // 100)
+    for page in range(1, rows // 500 + 1, steps):
+        site.answer(read(site, "Version", fields, page=page))
+    say(f"a hundred pages all over: {time.perf_counter() - start:.1f} s; peak {memory()} MB")
     site.close()
 
 

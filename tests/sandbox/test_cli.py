@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Callable
 
 import pytest
+import shotgun_api3
 
 from shotgun_executor.sandbox import Sandbox
 from shotgun_executor.sandbox.__main__ import main
@@ -47,7 +49,8 @@ def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
         try:
             yield process, read_message(process)
         finally:
-            process.kill()
+            process.terminate()  # a kill would leave its folder behind
+            process.wait(LONG)
 
 
 def read_message(process: subprocess.Popen[str]) -> str:
@@ -58,6 +61,24 @@ def read_message(process: subprocess.Popen[str]) -> str:
         if "counters()" in line:
             break
     return "".join(lines)
+
+
+def snippets_of(message: str) -> str:
+    """The indented code of a message, as a user would copy it."""
+    snippets = "".join(line for line in message.splitlines(True) if line.startswith("    "))
+    return textwrap.dedent(snippets)
+
+
+def run_python(program: str) -> str:
+    """What a program prints."""
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=LONG,
+        check=True,
+    ).stdout
 
 
 @pytest.fixture
@@ -95,19 +116,33 @@ def test_message_holds_what_one_needs() -> None:
             assert value in message
         assert "5 ms ± 2 ms" in message
         assert "in memory" in message
-        snippets = "".join(line for line in message.splitlines(True) if line.startswith("    "))
-        program = textwrap.dedent(snippets) + "\nsg.close()"
-        output = subprocess.run(
-            [sys.executable, "-c", program],
-            capture_output=True,
-            text=True,
-            env=environment(),
-            timeout=LONG,
-            check=True,
-        ).stdout
-    projects, counters = output.splitlines()
+        projects, counters = run_python(snippets_of(message) + "\nsg.close()").splitlines()
     assert "'type': 'Project'" in projects
     assert "'read': 1" in counters
+
+
+def test_site_of_another_kind(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Over HTTPS, with a schema, version and page size of its own, and a line for each request."""
+    sg = shotgun_api3.Shotgun(sandbox.url, **sandbox.credentials)
+    schema = {kind: sg.schema_field_read(kind) for kind in ("Project", "Shot")}
+    sg.close()
+    file = tmp_path / "schema.json"
+    file.write_text(json.dumps(schema))
+    options = ["--schema", str(file), "--server-version", "7.4.0", "--page-size", "3", "--no-s3"]
+    with running("--tls", "--log", *options) as (process, message):
+        program = snippets_of(message) + "\nprint(sorted(sg.schema_read()), sg.server_info)"
+        projects, counters, told = run_python(program + "\nsg.close()").splitlines()
+        process.send_signal(signal.SIGTERM)
+        log, errors = process.communicate(timeout=LONG)
+    assert "https://127.0.0.1:" in message
+    assert (projects, errors) == ("[]", "")
+    assert "'read': 1" in counters
+    assert told.startswith("['Project', 'Shot'] ")
+    assert "'version': [7, 4, 0]" in told
+    assert "'api_max_entities_per_page': 3" in told
+    assert "'s3_direct_uploads_enabled': False" in told
+    methods = re.findall(r" ms  (\w+) .* ok 200$", log, re.MULTILINE)
+    assert methods == ["info", "read", "schema_read"]
 
 
 def test_database_file_keeps_site_and_key(tmp_path: Path) -> None:
@@ -135,6 +170,16 @@ def test_port_can_be_chosen() -> None:
         assert f"http://127.0.0.1:{port}" in message
 
 
+def test_unreadable_schema_is_one_clear_line(tmp_path: Path, refused: Callable[..., str]) -> None:
+    """A schema that is missing, or is none, is an error of one line, exit code 2."""
+    text = tmp_path / "schema.json"
+    text.write_text("[1, 2")
+    assert "is no schema in JSON" in refused("--schema", str(text))
+    errors = refused("--schema", str(tmp_path / "missing.pickle"))
+    assert "missing.pickle" in errors
+    assert errors.count("\n") == 1
+
+
 def test_taken_port_is_one_clear_line(sandbox: Sandbox, refused: Callable[..., str]) -> None:
     """A port that is in use is an error of one line, exit code 2."""
     port = sandbox.url.rpartition(":")[2]
@@ -159,6 +204,9 @@ def test_unusable_database_is_one_clear_line(tmp_path: Path, refused: Callable[.
         (["--port", "70000"], "'70000' is no port"),
         (["--port", "http"], "'http' is no port"),
         (["--shots", "0"], "'0' is no number of shots"),
+        (["--server-version", "8.x"], "'8.x' is no version; write three numbers, like 8.89.0"),
+        (["--page-size", "0"], "'0' is no whole number of at least 1"),
+        (["--auth-method", "magic"], "invalid choice: 'magic'"),
         (["--nonsense"], "unrecognized arguments"),
     ],
 )
@@ -177,5 +225,5 @@ def test_missing_library_is_one_clear_line(
 ) -> None:
     """Without its libraries it says which extra to install, exit code 2."""
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert main([]) == 2
+    assert main(["--tls"]) == 2
     assert 'pip install "shotgun-executor[sandbox]"' in capsys.readouterr().err

@@ -174,8 +174,11 @@ def test_answers_are_compressed_on_demand() -> None:
 class _StubSite:
     """A site that answers nothing, or breaks."""
 
-    def answer(self, body: bytes) -> Any:
+    def answer(self, body: bytes, patience: float) -> Any:
         raise ZeroDivisionError("a bug")
+
+    def use_urls(self, urls: Any) -> None:
+        pass
 
 
 def test_idle_connection_stays_open() -> None:
@@ -222,9 +225,9 @@ async def ask(writer: asyncio.StreamWriter, reader: asyncio.StreamReader) -> byt
 
 
 async def with_stub(use: Callable[[SiteServer, int], Any]) -> Any:
-    server = SiteServer(cast("Any", _StubSite()), Settings())
+    server = SiteServer(cast("Any", _StubSite()), cast("Any", None), Settings())
     port = await server.bind()
-    await server.start(Info("", 0, None, "", "", "", ""))
+    await server.start(Info("", 0, None, None, "", "", "", ""))
     try:
         return await use(server, port)
     finally:

@@ -154,7 +154,7 @@ def test_good_parameters_are_good(full: Site) -> None:
 
 @pytest.mark.parametrize("method", sorted(GOOD))
 @settings(
-    max_examples=40,
+    max_examples=25,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

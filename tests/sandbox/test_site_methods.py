@@ -5,7 +5,9 @@ On old and new sites, with small and large pages, in this process and over HTTP.
 
 from __future__ import annotations
 
+import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Callable
 
 import pytest
@@ -129,13 +131,68 @@ def test_every_method_works_on_old_and_new_sites(some_site: Site) -> None:
     assert seen == ALL - (set() if has_preferences else {"preferences_read"})
 
 
-def test_every_method_works_over_http(sandbox: Sandbox, client: shotgun_api3.Shotgun) -> None:
-    """The same program runs against the server, and each call carried its method's name."""
+# Each pair of the four kinds' values is among these.
+KINDS = [
+    (tls, direct, version, size)
+    for tls in (False, True)
+    for direct, version, size in [
+        (True, (8, 89, 0), 500),
+        (True, (7, 4, 0), 3),
+        (False, (8, 89, 0), 3),
+        (False, (7, 4, 0), 500),
+    ]
+]
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # the client leaves files open
+@pytest.mark.parametrize(("tls", "direct", "version", "size"), KINDS)
+def test_every_method_works_on_each_kind_of_site(
+    tls: bool,
+    direct: bool,
+    version: tuple[int, int, int],
+    size: int,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """The same program runs against servers of all kinds, and each call carried its name."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")
     seen = {"info"}
-    watch(client, seen)
-    work(client, has_preferences=True)
-    assert seen == ALL
-    assert set(sandbox.counters().requests) == ALL
+    expected = ALL - (set() if version >= (7, 10, 0) else {"preferences_read"})
+    with Sandbox(
+        tls=tls, s3_direct_uploads=direct, version=version, api_max_entities_per_page=size
+    ) as sandbox:
+        sg = shotgun_api3.Shotgun(sandbox.url, **sandbox.credentials)
+        watch(sg, seen)
+        work(sg, has_preferences=version >= (7, 10, 0))
+        assert seen == expected
+        assert set(sandbox.counters().requests) == expected
+        exchange_files(sg, tmp_path)
+        used = set(sandbox.counters().requests) - expected
+        assert used == (STORAGE_ROUTES if direct else FORM_ROUTES) | {"file_serve", "storage_get"}
+        sg.close()
+        assert sandbox.counters().internal_errors == 0
+
+
+STORAGE_ROUTES = {"api_get_upload_link_info", "storage_put", "api_link_file", "share_thumbnail"}
+FORM_ROUTES = {"upload_file", "publish_thumbnail", "share_thumbnail"}
+
+
+def exchange_files(sg: shotgun_api3.Shotgun, folder: Path) -> None:
+    """Sends a file and thumbnails, and reads them back."""
+    project = sg.find_one("Project", [])
+    versions = [sg.create("Version", {"code": code, "project": project}) for code in ("1", "2")]
+    path = folder / "frame.png"
+    path.write_bytes(b"pixels")
+    made = sg.upload("Version", versions[0]["id"], str(path), "sg_uploaded_movie")
+    assert sg.download_attachment(made) == b"pixels"
+    sg.upload_thumbnail("Version", versions[0]["id"], str(path))
+    sg.find_one("Version", [["id", "is", versions[0]["id"]]], ["image"])  # reads as transient once
+    sg.share_thumbnail(versions[1:], source_entity=versions[0])
+    for version in versions:
+        image = sg.find_one("Version", [["id", "is", version["id"]]], ["image"])["image"]
+        assert image.startswith(sg.base_url)
+        with sg._build_opener(urllib.request.HTTPHandler).open(image, timeout=20) as answer:
+            assert answer.read() == b"pixels"
 
 
 def test_method_of_a_newer_site_is_refused() -> None:

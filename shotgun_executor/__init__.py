@@ -10,9 +10,11 @@ from __future__ import annotations
 import logging
 
 from shotgun_executor._version import __version__ as __version__
+from shotgun_executor.errors import DeadlineExceeded as DeadlineExceeded
 from shotgun_executor.errors import DeadlockError as DeadlockError
 from shotgun_executor.errors import DependencyError as DependencyError
 from shotgun_executor.errors import PoolTimeout as PoolTimeout
+from shotgun_executor.errors import ShutdownError as ShutdownError
 from shotgun_executor.errors import UploadError as UploadError
 from shotgun_executor.errors import outcome_unknown as outcome_unknown
 from shotgun_executor.executor import ShotgunExecutor as ShotgunExecutor
@@ -24,6 +26,7 @@ from shotgun_executor.results import Outcome as Outcome
 from shotgun_executor.retry import Retries as Retries
 
 __all__ = [
+    "DeadlineExceeded",
     "DeadlockError",
     "DependencyError",
     "Future",
@@ -32,6 +35,7 @@ __all__ = [
     "Retries",
     "ShotgunExecutor",
     "ShotgunPool",
+    "ShutdownError",
     "ThreadLocalShotgun",
     "UploadError",
     "__version__",

@@ -6,52 +6,98 @@ import concurrent.futures
 import contextlib
 import contextvars
 import enum
-from typing import TYPE_CHECKING, Any, Callable, Optional
+import time
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
+from shotgun_executor.errors import DeadlineExceeded, ShutdownError, outcome_unknown
 from shotgun_executor.future import Future
+from shotgun_executor.opening import Aborted
+from shotgun_executor.outcome import mark_unknown
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Mapping, Sequence
 
+    from shotgun_executor.alarm import Ring
+    from shotgun_executor.attempts import Attempts
+    from shotgun_executor.connection import Connection
     from shotgun_executor.dispatch import Dispatch
+    from shotgun_executor.retry import Retries
 
-__all__ = ["TAKEN", "Call", "State"]
+__all__ = ["DEFAULT", "DELAYED", "TAKEN", "Call", "End", "Options", "State"]
 
 
 class State(enum.Enum):
-    """Where a call is. It leaves each state once, by a decision under the lock of its dispatch."""
+    """Where a call is; changed by a decision under the lock of its dispatch.
 
-    BLOCKED = "waits for futures among its arguments"
-    READY = "waits for a worker"
-    TAKEN = "runs, or is resolved, or is being resolved by whoever took it"
+    BLOCKED, then READY, then TAKEN; and from there, if it is to be made again, DELAYED and READY.
+    Whoever makes it TAKEN runs or resolves it, and nobody else does.
+    """
+
+    BLOCKED = "waited for futures"
+    READY = "waited for a worker"
+    TAKEN = "ran"
+    DELAYED = "waited to be made again"
 
 
 TAKEN = State.TAKEN
+DELAYED = State.DELAYED
+
+
+class End(enum.Enum):
+    """Why a running call is to end before it has."""
+
+    DEADLINE = "its deadline has passed"
+    CANCELLED = "it was cancelled"
+    SHUTDOWN = "the executor was shut down"
+
+
+class Options(NamedTuple):
+    """What ``executor.options`` was told about the calls that are made through it."""
+
+    priority: int = 0
+    deadline: Optional[float] = None
+    retries: Optional[Retries] = None
+    timeout: Optional[float] = None
+
+
+DEFAULT = Options()
 
 
 class Call:
     """What a worker is to do.
 
-    ``state``, ``taker``, ``needs``, ``open_needs``, ``thread`` and ``waits_for`` are guarded by the
-    dispatch.
+    ``state``, ``taker``, ``needs``, ``open_needs``, ``thread``, ``waits_for``, ``watchers``,
+    ``end`` and ``keep`` are guarded by the dispatch.
     """
 
     __slots__ = (
         "args",
+        "attempts",
+        "connection",
         "context",
+        "deadline",
         "dispatch",
+        "due",
+        "end",
         "function",
         "future",
+        "keep",
         "kwargs",
         "label",
         "needs",
         "notified",
+        "number",
         "open_needs",
         "priority",
+        "ring",
+        "since",
+        "spent",
         "state",
         "taker",
         "thread",
         "waits_for",
+        "watchers",
     )
 
     def __init__(
@@ -62,16 +108,20 @@ class Call:
         kwargs: Mapping[str, Any],
         *,
         label: Optional[str] = None,
-        priority: int = 0,
+        attempts: Optional[Attempts] = None,
+        options: Options = DEFAULT,
     ) -> None:
         self.dispatch = dispatch
         self.function = function
         self.args = args
         self.kwargs = kwargs
         self.label = label
-        self.priority = priority
+        self.priority = options.priority
+        self.deadline = options.deadline  # seconds from its submission; None: there is none
+        self.attempts = attempts  # decides whether it is made again; None: it is not
         self.context = contextvars.copy_context()  # of who submits: the call sees its variables
         self.state = State.READY
+        self.number = 0  # of the attempt that runs or ran last; the first is 1
         # The futures among the arguments that may not be done, the first one last; and of how
         # many the dispatch was not told yet.
         self.needs: list[concurrent.futures.Future[Any]] = []
@@ -80,49 +130,137 @@ class Call:
         self.notified = False  # who waits for the future was told that it is cancelled
         self.thread: Optional[int] = None  # the worker that runs it
         self.waits_for: Optional[Call] = None  # the call that this running one waits for
+        # What workers that wait for it while it runs sleep on.
+        self.watchers: Optional[list[threading.Event]] = None
+        self.end: Optional[End] = None  # why it is to end while it runs
+        # The connection that it uses, with the number that tells this use from later ones.
+        self.connection: Optional[tuple[Connection, int]] = None
+        self.ring: Optional[Ring] = None  # what ends it at its deadline
+        self.keep: Any = None  # the executor, while the call waits for more than a worker
+        # When it came to be where it is, and how long it was in each state before.
+        self.due = 0.0  # when it is to be made again, if it is DELAYED
+        self.since = time.monotonic()
+        self.spent: tuple[tuple[State, float], ...] = ()
         self.future: Future[Any] = Future()
         self.future._call = self
 
     def __str__(self) -> str:
         return self.label or name_of(self.function)
 
+    @property
+    def only_reads(self) -> bool:
+        """Whether it is known to change nothing."""
+        return self.attempts is not None and self.attempts.only_reads
+
+    def moved(self, before: State) -> None:
+        """Note the time that it spent in the state before this one."""
+        now = time.monotonic()
+        self.spent += ((before, now - self.since),)
+        self.since = now
+
     def run(self) -> None:
-        """Resolve the future by what the function returns or raises."""
+        """Resolve the future by what the function returns or raises; or have it made again."""
         future = self.future
-        if not future.set_running_or_notify_cancel():
-            future._call = None
+        self.keep = None
+        self.number += 1
+        if self.attempts is not None:
+            self.attempts.begin()
+        if self.number == 1 and not future.set_running_or_notify_cancel():
+            self.release()
             return
         try:
             result = self.context.run(self.function, *self.args, **self.kwargs)
         except BaseException as error:
-            future._call = None
-            future.set_exception(error)
+            if not self._again(error):
+                self.fail(self._told(error))
             # the error holds this frame, and this frame would hold the error
             del self, future
         else:
-            future._call = None
+            if self.attempts is not None:
+                self.attempts.succeeded()
+            self.release()
             future.set_result(result)
+            self.tell_watchers()
+
+    def _again(self, error: BaseException) -> bool:
+        """Whether the call is made again."""
+        return (
+            self.attempts is not None
+            and isinstance(error, Exception)
+            and self.dispatch.repeat(self, self.attempts, error)
+        )
+
+    def _told(self, error: BaseException) -> BaseException:
+        """What the call fails by: *error*, or what has made it fail."""
+        if self.end is None or not isinstance(error, Aborted):
+            return error
+        ended = self.ended()
+        ended.__cause__ = error
+        if outcome_unknown(error):
+            mark_unknown(ended, str(error))
+        return ended
+
+    def ended(self) -> BaseException:
+        """The error of a call that ended before it had run, or while it ran."""
+        if self.end is End.DEADLINE:
+            return DeadlineExceeded(
+                f"{self} did not end within {self.deadline:g} s: {self.times()}"
+            )
+        if self.end is End.SHUTDOWN:
+            return ShutdownError(f"{self} was ended by a shutdown: {self.times()}")
+        return concurrent.futures.CancelledError()
+
+    def times(self) -> str:
+        """Where the time went."""
+        spent: dict[State, float] = {}
+        for state, seconds in (*self.spent, (self.state, time.monotonic() - self.since)):
+            spent[state] = spent.get(state, 0.0) + seconds
+        parts = [f"{state.value} for {seconds:.3g} s" for state, seconds in spent.items()]
+        if self.number > 1:
+            parts.append(f"this was attempt {self.number}")
+        return ", ".join(parts)
 
     def fail(self, error: BaseException) -> None:
         """Resolve the future by *error*, unless it is resolved; only for who took the call."""
-        self.future._call = None
+        self.release()
         if self.future.cancelled():
             self.notify_cancelled()
             return
         with contextlib.suppress(concurrent.futures.InvalidStateError):
+            if isinstance(error, concurrent.futures.CancelledError) and self.end is End.CANCELLED:
+                self.future._cancelled_late = True
             self.future.set_exception(error)
+        self.tell_watchers()
 
     def cancel(self) -> None:
         """Cancel the future, and notify who waits for it; only for who took the call."""
+        if self.number:  # it ran before: the standard library's future can no longer be cancelled
+            self.end = End.CANCELLED
+            self.fail(concurrent.futures.CancelledError())
+            return
         concurrent.futures.Future.cancel(self.future)
         self.notify_cancelled()
 
     def notify_cancelled(self) -> None:
         """Tell who waits for the cancelled future; only for who took the call."""
-        self.future._call = None
+        self.release()
         if not self.notified:
             self.future.set_running_or_notify_cancel()
             self.notified = True
+        self.tell_watchers()
+
+    def release(self) -> None:
+        """It is about to be resolved: nothing is to come back to it."""
+        self.future._call = self.keep = None
+        ring, self.ring = self.ring, None
+        if ring is not None:
+            ring.cancel()
+
+    def tell_watchers(self) -> None:
+        """Wake the workers that wait for it; the future is resolved, or it is to be made again."""
+        watchers, self.watchers = self.watchers, None
+        for watcher in watchers or ():
+            watcher.set()
 
     def drop(self) -> None:
         """Let go of what is no longer needed: it will not run."""

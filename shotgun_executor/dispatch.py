@@ -9,22 +9,31 @@ shutdown or a dead thread.
 
 from __future__ import annotations
 
-import concurrent.futures
+import functools
 import logging
 import os
 import threading
 import time
+import weakref
 from collections import deque
 from concurrent.futures.thread import BrokenThreadPool
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from shotgun_executor.call import TAKEN, Call, State
-from shotgun_executor.errors import DeadlockError, DependencyError
+from shotgun_executor.alarm import Alarm
+from shotgun_executor.call import DEFAULT, DELAYED, TAKEN, Call, End, State
+from shotgun_executor.errors import DependencyError
 from shotgun_executor.line import Line
+from shotgun_executor.opening import Aborted
+from shotgun_executor.retry import Sent, sent_of
+from shotgun_executor.waiting import help_along
 
 if TYPE_CHECKING:
+    import concurrent.futures
     from collections.abc import Mapping, Sequence
 
+    from shotgun_executor.attempts import Attempts
+    from shotgun_executor.call import Options
+    from shotgun_executor.connection import Connection
     from shotgun_executor.future import Future
 
 __all__ = ["Dispatch"]
@@ -32,14 +41,20 @@ __all__ = ["Dispatch"]
 LOG = logging.getLogger("shotgun_executor")
 
 
+# Those whose calls the interpreter would wait for at its exit.
+_alive: weakref.WeakSet[Dispatch] = weakref.WeakSet()
+
+
 class Dispatch:
     """The calls of one executor.
 
     Guarantees:
 
-    * Each call that was accepted is run once, or withdrawn once, or failed once.
+    * Each call that was accepted is run, or withdrawn once, or failed once; its future is resolved
+      once.
     * While calls wait for a worker, as many runners are at work as there are workers; an executor
       without calls has none, and wakes no thread.
+    * A call that waits for something other than a worker (a future, its time) occupies none.
     * A worker that waits for a call which no worker has taken runs it itself, so waiting within
       calls never locks up; calls that wait for each other in a circle are told so.
     * Functions, callbacks and the stdlib's pool are never called with the lock held.
@@ -49,39 +64,47 @@ class Dispatch:
         self,
         start: Callable[[Runner], concurrent.futures.Future[None]],
         *,
+        name: str,
         max_runners: int,
         after_run: Callable[[], None],
+        owner: Callable[[], Any],
     ) -> None:
         """Dispatch calls to at most *max_runners* workers.
 
         Args:
             start: Hands a runner to a worker thread; returns the future of its run.
+            name: Of the thread of the alarm.
             max_runners: How many runners there may be at a time.
             after_run: Called on the worker thread when no call waits any more.
+            owner: What must live while calls wait that will need a worker later.
         """
         self._start = start
         self._max_runners = max_runners
         self._after_run = after_run
-        self._process = os.getpid()
+        self._owner = owner
+        self.process = os.getpid()
+        self.alarm = Alarm(name)
         # What this thread does: .calls, the calls that it runs, each within the one before;
         # .cascade, the dependants that it is resolving.
         self._here = threading.local()
-        # The state. Guarded by _lock, as is the state of each call. A call that is READY is in
-        # _line, one that is BLOCKED in _blocked. A runner is in _runners from the decision to
-        # start it until it has found nothing to do.
+        # The state. Guarded by lock, as is the state of each call. A call that is READY is in
+        # _line, one that is BLOCKED or DELAYED in _aside. A runner is in _runners from the decision
+        # to start it until it has found nothing to do.
         #
         # The lock is re-entrant: a garbage collection may run a destructor of the user's under it,
         # which may come back here; and no decision allocates between its test and its effect.
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._line = Line()
-        self._blocked: set[Call] = set()
-        self._unblocked = threading.Condition(self._lock)  # notified when _blocked is empty again
+        self._aside: set[Call] = set()
+        self._idle = threading.Condition(self.lock)  # notified when nothing waits or runs any more
         self._runners: set[Runner] = set()
         self._closed = False
+        self._hurried = False  # no call is made again
         self._broken: Optional[BaseException] = None
-        self._at_end: Optional[Callable[[], None]] = None  # to be called when _blocked is empty
+        self._at_end: Optional[Callable[[], None]] = None  # to be called when all is done
         # Futures that nobody wants any more, left by destructors, which must take no lock.
         self._dropped: deque[Future[Any]] = deque()
+        _alive.add(self)
 
     def submit(
         self,
@@ -91,7 +114,8 @@ class Dispatch:
         *,
         needs: Sequence[concurrent.futures.Future[Any]] = (),
         label: Optional[str] = None,
-        priority: int = 0,
+        attempts: Optional[Attempts] = None,
+        options: Options = DEFAULT,
     ) -> Future[Any]:
         """Accept a call.
 
@@ -102,7 +126,8 @@ class Dispatch:
             needs: Futures that must have their results before the call starts. If one fails, so
                 does the call; if one is cancelled, so is the call.
             label: What the call is named in errors.
-            priority: Calls of a higher priority start first; see :class:`Line`.
+            attempts: Decides whether the call is made again when it fails.
+            options: Its priority (see :class:`Line`) and deadline.
 
         Raises:
             RuntimeError: The executor was shut down, or the interpreter is exiting, or this is a
@@ -110,24 +135,23 @@ class Dispatch:
             BrokenThreadPool: An initializer has failed.
         """
         self.check_process()  # first: in a forked process the lock may be held for ever
-        call = Call(self, function, args, kwargs, label=label, priority=priority)
+        call = Call(self, function, args, kwargs, label=label, attempts=attempts, options=options)
         future = call.future
         runner = Runner(self)
+        if needs:
+            call.state = State.BLOCKED
+            call.needs = list(reversed(needs))
+            call.open_needs = len(needs)
+            call.keep = self._owner()
         try:
-            with self._lock:
+            with self.lock:
                 self._refuse_if_over()
-                if needs:
-                    call.state = State.BLOCKED
-                    call.needs = list(reversed(needs))
-                    call.open_needs = len(needs)
-                    self._blocked.add(call)
-                else:
-                    self._line.append(call)
+                self._accept(call)
                 wanted = self._admit(runner)
+            if call.deadline is not None:
+                self._set_deadline(call, call.deadline)
             if wanted:
                 self._start_runner(runner)
-                if self._closed:  # a shutdown waits for starts that are under way
-                    self._end_if_unblocked()
             for need in needs:
                 need.add_done_callback(_Need(self, call))
         except BaseException as error:  # refused, or Ctrl-C at any point in between
@@ -140,28 +164,50 @@ class Dispatch:
 
     def withdraw(self, call: Call) -> bool:
         """Take back a call that no worker has taken; True for who comes first, if in time."""
-        with self._lock:
-            withdrawn = self._take(call)
+        with self.lock:
+            withdrawn = self.take(call)
         if withdrawn:
             call.drop()
-            self._end_if_unblocked()
+            self._end_if_idle()
         return withdrawn
+
+    def cancel_repeat(self, call: Call) -> bool:
+        """Cancel a call that has run, and waits to be made again; False if it does not."""
+        if not self.withdraw(call):
+            return False
+        call.cancel()
+        return True
+
+    def abort_read(self, call: Call) -> bool:
+        """End a call that runs, if it only reads; its future is cancelled when it has ended."""
+        return call.only_reads and self._abort(call, End.CANCELLED)
 
     def close(self) -> None:
         """Accept no more calls; those accepted are run."""
-        with self._lock:
+        with self.lock:
             self._closed = True
 
-    def when_unblocked(self, end: Callable[[], None], *, wait: bool) -> None:
-        """Call *end* as soon as no call waits for futures.
-
-        From then on no runner needs to be started: what waits for a worker has one.
-        """
-        with self._lock:
-            if wait and not self.on_worker and not getattr(self._here, "resolving", False):
-                self._unblocked.wait_for(lambda: not self._needs_threads())
+    def when_idle(self, end: Callable[[], None]) -> None:
+        """Call *end* as soon as nothing waits or runs any more."""
+        with self.lock:
             self._at_end = end
-        self._end_if_unblocked()
+        self._end_if_idle()
+
+    def abandon(self) -> None:
+        """The executor is gone: nobody can submit any more; what was accepted is run."""
+        self.close()
+        self.when_idle(_nothing)
+
+    def wait_until_idle(self, timeout: Optional[float] = None) -> bool:
+        """Wait until nothing waits or runs any more; False if that takes longer.
+
+        On a worker, and in a callback that resolves other calls, it would wait for itself, and
+        returns at once.
+        """
+        with self.lock:
+            if self.on_worker or getattr(self._here, "resolving", False):
+                return True
+            return self._idle.wait_for(lambda: not self._busy(), timeout)
 
     def cancel_soon(self, future: Future[Any]) -> None:
         """Cancel *future* before a worker would take its call. Takes no lock: for destructors."""
@@ -172,11 +218,34 @@ class Dispatch:
         for call in self._all_waiting():
             call.future.cancel()
 
+    def abort_running(self) -> None:
+        """End each call that runs, as far as it uses a connection."""
+        with self.lock:
+            self._hurried = True
+            running = [call for runner in self._runners for call in list(runner.calls)]
+        for call in running:
+            self._abort(call, End.SHUTDOWN)
+
     def fail_waiting(self, error: BaseException) -> None:
         """Fail each call that no worker has taken."""
         for call in self._all_waiting():
             if self.withdraw(call):
                 call.fail(error)
+
+    def finish_at_exit(self) -> None:
+        """The interpreter exits: give up what only reads, and hurry what writes.
+
+        Threads that were joined would wait for all of it. What a read would have returned has
+        nobody left to look at it; a write that was accepted is made.
+        """
+        with self.lock:
+            self._hurried = True
+            delayed = [call for call in self._aside if call.state is DELAYED]
+        for call in self._all_waiting():
+            if call.only_reads:
+                call.future.cancel()
+        for call in delayed:
+            self.ready_again(call)
 
     def initialize(self, initializer: Callable[..., Any], *initargs: Any) -> None:
         """Run the user's initializer on a new worker; if it fails, so does all that waits."""
@@ -184,7 +253,7 @@ class Dispatch:
         try:
             initializer(*initargs)
         except BaseException as error:
-            with self._lock:
+            with self.lock:
                 self._broken = error
             self.fail_waiting(_broken_pool(error))
             raise
@@ -194,7 +263,7 @@ class Dispatch:
 
     def check_process(self) -> None:
         """Refuse to be used in a process that was forked from ours: it has none of our threads."""
-        if os.getpid() != self._process:
+        if os.getpid() != self.process:
             raise RuntimeError(
                 "this process was forked from the one that made the executor, and has none of its "
                 "threads; make an executor of its own after the fork"
@@ -208,7 +277,7 @@ class Dispatch:
     @property
     def waiting(self) -> int:
         """How many calls wait; those that were withdrawn of late may be among them."""
-        return len(self._line) + len(self._blocked)
+        return len(self._line) + len(self._aside)
 
     @property
     def runners(self) -> int:
@@ -223,13 +292,21 @@ class Dispatch:
         if self._closed:
             raise RuntimeError("cannot schedule new futures after shutdown")
 
-    def _take(self, call: Call) -> bool:
+    def _accept(self, call: Call) -> None:
+        if call.state is State.BLOCKED:
+            self._aside.add(call)
+        else:
+            self._line.append(call)
+
+    def take(self, call: Call) -> bool:
         """Make *call* the caller's to run or to resolve; False if somebody was faster."""
         here = threading.get_ident()
-        if call.state is TAKEN:
+        before = call.state
+        if before is TAKEN:
             return False
         call.state, call.taker = TAKEN, here  # nothing allocates since the test
-        self._blocked.discard(call)
+        self._aside.discard(call)
+        call.moved(before)
         return True
 
     def _admit(self, runner: Runner) -> bool:
@@ -239,31 +316,34 @@ class Dispatch:
             self._runners.add(runner)
         return wanted
 
-    def _needs_threads(self) -> bool:
-        """Whether a runner is still to be handed to the stdlib's pool, now or later."""
-        return bool(self._blocked) or not all(runner.handed_over for runner in self._runners)
+    def _busy(self) -> bool:
+        """Whether a call waits or runs, or a runner is about to."""
+        return bool(self._aside or self._runners)
 
     def _next(self, runner: Runner) -> Optional[Call]:
         """The next call for *runner*; None ends it, so that the next submit starts another."""
         while self._dropped:
             self._dropped.popleft().cancel()
         passed_over: list[Call] = []  # freed after the lock: it may be the end of a user's object
-        with self._lock:
+        with self.lock:
             call = self._line.take(passed_over)
             if call is None:
                 self._runners.discard(runner)
             else:
-                self._take(call)
+                self.take(call)
+            over = call is None and self._closed
+        if over:
+            self._end_if_idle()
         return call
 
     def _all_waiting(self) -> list[Call]:
-        with self._lock:
-            return [*self._line, *self._blocked]
+        with self.lock:
+            return [*self._line, *self._aside]
 
     # Futures among the arguments.
 
     def need_is_done(self, call: Call, need: concurrent.futures.Future[Any]) -> None:
-        """The callback of a future that *call* needs.
+        """One of the futures that *call* needs is done; on whichever thread resolved it.
 
         Other calls may wait for a callback that comes after this one on the same thread, so a
         callback that shuts the executor down from here must not wait for them.
@@ -275,40 +355,51 @@ class Dispatch:
             self._here.resolving = outer
 
     def _need_is_done(self, call: Call, need: concurrent.futures.Future[Any]) -> None:
-        """One of the futures that *call* needs is done; on whichever thread resolved it."""
         error = _failure(need)
         if error is None and not need.cancelled():
-            with self._lock:
+            with self.lock:
                 call.open_needs -= 1
                 complete = not call.open_needs
             if complete:
-                self._unblock(call)
+                self.unblock(call)
             return
-        with self._lock:
-            taken = self._take(call)
+        self._end_without_run(call, error and _dependency_failed(call, error))
+
+    def _end_without_run(self, call: Call, error: Optional[BaseException]) -> bool:
+        """Fail *call* (without an error: cancel it), unless a worker has taken it."""
+        with self.lock:
+            taken = self.take(call)
         if taken:
             call.drop()
-            self._resolve(call, error and _dependency_failed(call, error))
-            self._end_if_unblocked()
+            self._resolve(call, error)
+            self._end_if_idle()
+        return taken
 
-    def _unblock(self, call: Call) -> None:
+    def unblock(self, call: Call) -> None:
         """Put *call* in line if all that it needs is there."""
         runner = Runner(self)
-        with self._lock:
+        with self.lock:
             if call.state is not State.BLOCKED or not all(need.done() for need in call.needs):
                 return
-            self._blocked.discard(call)
-            call.state = State.READY
             done, call.needs = call.needs, []  # freed after the lock
-            self._line.append(call)
-            wanted = self._admit(runner)
+            wanted = self._put_in_line(call, runner)
         del done
+        self._start_if_wanted(runner, wanted)
+
+    def _put_in_line(self, call: Call, runner: Runner) -> bool:
+        """From _aside; whether *runner* is wanted for it."""
+        before, call.state = call.state, State.READY
+        self._aside.discard(call)
+        call.moved(before)
+        self._line.append(call)
+        return self._admit(runner)
+
+    def _start_if_wanted(self, runner: Runner, wanted: bool) -> None:
         if wanted:
             try:
                 self._start_runner(runner)
             except Exception as error:
                 self._dismiss(runner, error)
-        self._end_if_unblocked()
 
     def _resolve(self, call: Call, error: Optional[BaseException]) -> None:
         """Fail *call* (without an error: cancel it), and so on with those that need it.
@@ -331,112 +422,156 @@ class Dispatch:
         finally:
             self._here.cascade = None
 
-    def _end_if_unblocked(self) -> None:
-        with self._lock:
-            if self._needs_threads():
+    def _end_if_idle(self) -> None:
+        with self.lock:
+            if self._busy():
                 return
-            self._unblocked.notify_all()
+            self._idle.notify_all()
             end, self._at_end = self._at_end, None
         if end is not None:
+            self.alarm.close()
             end()
+
+    # Calls that are made again.
+
+    def repeat(self, call: Call, attempts: Attempts, error: Exception) -> bool:
+        """Put *call*, which *error* has ended on this worker, aside to be made again later.
+
+        Returns:
+            False if it is not to be made again.
+        """
+        if isinstance(error, Aborted):  # by somebody for a call that waits for this one
+            again = attempts.only_reads or sent_of(error) is Sent.NOTHING
+            pause = 0.0 if again else None
+        else:
+            pause = attempts.pause_after(error)
+        if pause is None:
+            return False
+        due = time.monotonic() + pause
+        if call.ring is not None and due > call.ring.moment:
+            return False  # its deadline would have passed
+        try:
+            return self._delay(call, due)
+        except RuntimeError:  # no thread can be started to wait for the time
+            return not self.withdraw(call)
+
+    def _delay(self, call: Call, due: float) -> bool:
+        keep = self._owner()
+        with self.lock:
+            if self._hurried or call.end is not None or keep is None:
+                return False
+            call.keep, call.due = keep, due
+            call.state = DELAYED
+            self._aside.add(call)
+            call.moved(TAKEN)
+        call.tell_watchers()
+        self.alarm.after(due - time.monotonic(), functools.partial(self.ready_again, call))
+        return True
+
+    def ready_again(self, call: Call) -> None:
+        """Put a call that was to be made again in line."""
+        runner = Runner(self)
+        with self.lock:
+            if call.state is not DELAYED:
+                return
+            wanted = self._put_in_line(call, runner)
+        self._start_if_wanted(runner, wanted)
+
+    # Deadlines and aborts.
+
+    def _set_deadline(self, call: Call, seconds: float) -> None:
+        ring = self.alarm.after(seconds, functools.partial(self._expire, call))
+        with self.lock:
+            call.ring = ring
+            ended = call.future.done()
+        if ended:
+            ring.cancel()
+
+    def _expire(self, call: Call) -> None:
+        """The deadline of *call* has passed."""
+        with self.lock:
+            if call.end is None:
+                call.end = End.DEADLINE
+        if not self._end_without_run(call, call.ended()):
+            self._abort(call, End.DEADLINE)
+
+    def _abort(self, call: Call, end: End) -> bool:
+        """End *call* where it runs: it can begin no more requests. False if it does not run."""
+        with self.lock:
+            if call.state is not TAKEN or call.future.done():
+                return False
+            if call.end is None:
+                call.end = end
+            used, awaited = self._used_by(call), call.waits_for
+        if used is not None:
+            connection, number = used
+            connection.abort(number)
+        if awaited is not None:  # its worker sleeps on that
+            awaited.tell_watchers()
+        return True
+
+    def _used_by(self, call: Call) -> Optional[tuple[Connection, int]]:
+        """The connection to abort so that *call* ends.
+
+        It may be used by a call that its worker runs because *call* waits for it. That one is made
+        again for whoever else wants it; unless it writes, which is not torn for another's sake.
+        """
+        if call.connection is None:
+            for runner in self._runners:
+                calls = list(runner.calls)
+                if call in calls[:-1] and calls[-1].only_reads:
+                    return calls[-1].connection
+        return call.connection
+
+    def use(
+        self, connection: Connection, function: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> Any:
+        """``function(*args, **kwargs)``, a part of the current call that uses *connection*."""
+        calls = getattr(self._here, "calls", None)
+        if not calls:
+            return function(*args, **kwargs)
+        call: Call = calls[-1]
+        outer, call.connection = call.connection, (connection, connection.call_number)
+        try:
+            if call.end is not None:  # set before the connection was known to who set it
+                raise Aborted
+            return function(*args, **kwargs)
+        finally:
+            call.connection = outer
 
     # Waiting on a worker.
 
     def help(self, future: Future[Any], deadline: Optional[float]) -> None:
-        """What a worker does before it blocks on *future*: run the call if nobody else does.
-
-        Returns when the future is done, or the deadline has passed, or it is for others to
-        resolve it.
-
-        Raises:
-            DeadlockError: The call waits for one that this worker runs.
-        """
-        mine: Call = self._here.calls[-1]
-        while not future.done() and (deadline is None or time.monotonic() < deadline):
-            try:
-                self._help_once(future, mine, deadline)
-            finally:
-                mine.waits_for = None
-
-    def _help_once(self, future: Future[Any], mine: Call, deadline: Optional[float]) -> None:
-        """One step towards *future*: run a call, put one in line, or wait for what others do."""
-        freed: list[tuple[Call, concurrent.futures.Future[Any]]] = []
-        with self._lock:
-            call, need = self._what_it_waits_for(future, freed)
-            taken = call is not None and call.state is State.READY and self._take(call)
-            if call is not None and call.state is TAKEN and (taken or deadline is None):
-                mine.waits_for = call
-                if not taken:
-                    self._refuse_circle(mine, call)
-        failed = [(of, done) for of, done in freed if done.cancelled() or done.exception()]
-        del freed
-        for of, done in failed:  # we may be faster than the callback
-            self._need_is_done(of, done)
-        if taken and call is not None:
-            try:
-                self._run_call(call)
-            except BaseException as error:  # no stack was left to run it on, for one
-                call.fail(error)
-                raise
-            call.drop()  # it stays in line until its turn would have come
-        elif need is not None:
-            _wait(need, deadline)
-        elif call is not None and call.state is State.BLOCKED:
-            self._unblock(call)
-        else:
-            _wait(future if call is None else call.future, deadline)
-
-    def _what_it_waits_for(
-        self, future: Future[Any], freed: list[tuple[Call, concurrent.futures.Future[Any]]]
-    ) -> tuple[Optional[Call], Optional[concurrent.futures.Future[Any]]]:
-        """The call that holds up *future*, or a future of others that does."""
-        call = future._call
-        while call is not None and call.state is State.BLOCKED:
-            while call.needs and call.needs[-1].done():
-                freed.append((call, call.needs.pop()))
-            if not call.needs:
-                break
-            need = call.needs[-1]
-            call = getattr(need, "_call", None)
-            if call is None or call.dispatch is not self:
-                return None, need
-        return call, None
-
-    def _refuse_circle(self, mine: Call, call: Call) -> None:
-        """Raise if *call*, through whatever it waits for, waits for this very thread."""
-        circle = [mine]
-        here = threading.get_ident()
-        awaited: Optional[Call] = call
-        while awaited is not None:
-            circle.append(awaited)
-            if awaited.thread == here:
-                raise DeadlockError(
-                    "these calls wait for each other: " + " -> ".join(map(str, circle))
-                )
-            awaited = awaited.waits_for
+        """What a worker does before it blocks on *future*; see ``waiting.py``."""
+        help_along(self, self._here.calls[-1], future, deadline)
 
     # Runners.
 
     def _start_runner(self, runner: Runner) -> None:
+        runner.keep = self._owner()
         ended = self._start(runner)
         runner.handed_over = True
         ended.add_done_callback(runner.ended)
 
     def run(self, runner: Runner) -> None:
         """What a worker thread does: calls, one after the other, until none waits."""
+        self._here.calls = runner.calls
         try:
             while True:
                 call = self._next(runner)
                 if call is None:
                     return
-                self._run_call(call)
+                self.run_call(call)
         finally:
+            runner.keep = None
             self._after_run()
 
-    def _run_call(self, call: Call) -> None:
-        calls = self._here.__dict__.setdefault("calls", [])
+    def run_call(self, call: Call) -> None:
+        """Run *call*, which this thread has taken, on this thread, which is a worker's."""
+        calls = self._here.calls
+        here = threading.get_ident()
         calls.append(call)
-        call.thread = threading.get_ident()
+        call.thread = here
         try:
             call.run()
         except BaseException as error:
@@ -445,25 +580,28 @@ class Dispatch:
             else:
                 call.fail(error)
         finally:
-            call.thread = None
+            if call.thread == here:  # else another worker makes it again already
+                call.thread = None
             calls.pop()
             del call  # the traceback of its error holds this frame
 
     def runner_ended(self, runner: Runner, ended: concurrent.futures.Future[None]) -> None:
         """The stdlib is done with a runner: it ran, or it never will."""
         successor = Runner(self)
-        with self._lock:
+        with self.lock:
             if runner not in self._runners:
                 return  # it found nothing to do, as it should
             self._runners.discard(runner)
             wanted = self._admit(successor)
         if not wanted:
+            self._end_if_idle()
             return
         if ended.cancelled() or isinstance(ended.exception(), BrokenThreadPool):
             # The stdlib calls this under its own lock: it can take no other runner now, nor later.
-            with self._lock:
+            with self.lock:
                 self._runners.discard(successor)
             self._desert(None if ended.cancelled() else ended.exception())
+            self._end_if_idle()
             return
         try:  # its thread was killed between two calls
             self._start_runner(successor)
@@ -472,7 +610,7 @@ class Dispatch:
 
     def _dismiss(self, runner: Runner, error: Optional[BaseException]) -> None:
         """*runner* could not be had. If none is left, nobody would ever run what waits."""
-        with self._lock:
+        with self.lock:
             if runner.handed_over or runner not in self._runners:
                 return
             self._runners.discard(runner)
@@ -482,17 +620,17 @@ class Dispatch:
             try:
                 self._start_runner(successor)
             except BaseException as another:
-                with self._lock:
+                with self.lock:
                     self._runners.discard(successor)
                 if not isinstance(another, Exception):
                     raise  # Ctrl-C: whoever submits next starts a runner for all
                 self._desert(another)
         if self._closed:
-            self._end_if_unblocked()
+            self._end_if_idle()
 
     def _desert(self, error: Optional[BaseException]) -> None:
         """No worker can be had: if none is left, fail what waits for one (no error: cancel it)."""
-        with self._lock:
+        with self.lock:
             waiting = [] if self._runners else list(self._line)
         for call in waiting:
             if error is None:
@@ -504,10 +642,12 @@ class Dispatch:
 class Runner:
     """What is handed to a worker thread: it runs calls until none waits."""
 
-    __slots__ = ("_dispatch", "handed_over")
+    __slots__ = ("_dispatch", "calls", "handed_over", "keep")
 
     def __init__(self, dispatch: Dispatch) -> None:
         self._dispatch = dispatch
+        self.keep: Any = None  # the executor: while it has work, it lives
+        self.calls: list[Call] = []  # that it runs, each within the one before
         self.handed_over = False  # the stdlib's pool has it
 
     def __call__(self) -> None:
@@ -539,15 +679,13 @@ class _Need:
             dispatch.need_is_done(call, need)
 
 
+def _nothing() -> None:
+    """What is done at the end of a dispatch without an executor."""
+
+
 def _failure(future: concurrent.futures.Future[Any]) -> Optional[BaseException]:
     """What a finished future failed by; None also if it was cancelled."""
     return None if future.cancelled() else future.exception()
-
-
-def _wait(future: concurrent.futures.Future[Any], deadline: Optional[float]) -> None:
-    """Block until *future* is done, whatever by, or the deadline has passed."""
-    timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
-    concurrent.futures.wait([future], timeout)
 
 
 def _dependency_failed(call: Call, error: BaseException) -> DependencyError:
@@ -566,3 +704,18 @@ def _broken_pool(cause: BaseException) -> BrokenThreadPool:
     )
     error.__cause__ = cause
     return error
+
+
+def _finish_at_exit() -> None:
+    for dispatch in list(_alive):
+        if os.getpid() == dispatch.process:
+            dispatch.finish_at_exit()
+
+
+# `atexit` comes too late: before it, the standard library joins the threads of its executors, by
+# this very hook. Those who register later are called earlier. Where the hook is gone, all that was
+# accepted is finished, as the standard library does.
+_register_atexit: Optional[Callable[[Callable[[], None]], None]]
+_register_atexit = getattr(threading, "_register_atexit", None)
+if _register_atexit is not None:
+    _register_atexit(_finish_at_exit)

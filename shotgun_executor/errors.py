@@ -7,6 +7,8 @@ executor refuses is refused as in the standard library: ``RuntimeError`` after a
 
     shotgun_api3.ShotgunError
     ├── PoolTimeout             (also a TimeoutError) no connection came free within the limit
+    ├── DeadlineExceeded        (also a TimeoutError) a call did not end within its deadline
+    ├── ShutdownError           a shutdown did not wait for the end of a call
     ├── DependencyError         a future among the arguments of a call failed
     ├── DeadlockError           (also a RuntimeError) calls wait for each other in a circle
     └── UploadError             an upload failed; has the HTTP status, and the ids made so far
@@ -25,9 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "DeadlineExceeded",
     "DeadlockError",
     "DependencyError",
     "PoolTimeout",
+    "ShutdownError",
     "UploadError",
     "outcome_unknown",
     "same_error",
@@ -38,6 +42,18 @@ E = TypeVar("E", bound=Exception)
 
 class PoolTimeout(ShotgunError, TimeoutError):  # noqa: N818 - named as psycopg's and the stdlib's
     """No connection of a bounded pool came free within the limit."""
+
+
+class DeadlineExceeded(ShotgunError, TimeoutError):  # noqa: N818 - gRPC's name for it
+    """A call did not end within the deadline that ``options`` gave it. It says where the time went.
+
+    If it was running, it was aborted; :func:`outcome_unknown` tells whether it was a write that the
+    site may have carried out.
+    """
+
+
+class ShutdownError(ShotgunError):
+    """A shutdown with a limit of time did not wait for the end of the call, and aborted it."""
 
 
 class DependencyError(ShotgunError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import logging
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union, cast
@@ -16,9 +17,10 @@ from shotgun_executor.arguments import (
     prototype_of,
     retries_of,
 )
-from shotgun_executor.call import name_of
+from shotgun_executor.attempts import Attempts
+from shotgun_executor.call import DEFAULT, Options, name_of
 from shotgun_executor.dispatch import Dispatch
-from shotgun_executor.facade import TransparentShotgun, repeating
+from shotgun_executor.facade import TransparentShotgun
 from shotgun_executor.mirror import (
     PRIVATE,
     FutureMethods,
@@ -26,6 +28,7 @@ from shotgun_executor.mirror import (
     invoke,
     invoke_filled,
     invoke_with_ids,
+    within,
 )
 from shotgun_executor.opening import CONNECT_LIMIT, READ_LIMIT
 from shotgun_executor.options import ExecutorView
@@ -37,13 +40,13 @@ from shotgun_executor.results import MapOutcomes, MapResults
 if TYPE_CHECKING:
     import concurrent.futures
     from collections.abc import Iterable, Mapping, Sequence
+    from types import TracebackType
 
     from shotgun_api3.shotgun import ClientCapabilities, ServerCapabilities, Shotgun
     from typing_extensions import Concatenate, ParamSpec, Unpack
 
     from shotgun_executor.arguments import ShotgunArguments
     from shotgun_executor.future import Future
-    from shotgun_executor.prototype import Prototype
     from shotgun_executor.retry import Retries
 
     P = ParamSpec("P")
@@ -52,7 +55,12 @@ __all__ = ["ShotgunExecutor"]
 
 T = TypeVar("T")
 
+LOG = logging.getLogger("shotgun_executor")
+
 DEFAULT_WORKERS = 8
+
+GRACE = 2.0
+"""Seconds that aborted calls have to notice it before a limited shutdown returns without them."""
 
 _numbers = itertools.count()
 
@@ -135,16 +143,23 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
         )
         self._pool = ConnectionPool(self._prototype, max_idle=max_idle)
         self._leases = ThreadLeases(self._pool)
+        name = thread_name_prefix or f"ShotgunExecutor-{next(_numbers)}"
         self._dispatch = Dispatch(
-            _starter(self), max_runners=self._workers, after_run=self._leases.give_back
+            _starter(self),
+            name=f"{name}-alarm",
+            max_runners=self._workers,
+            after_run=self._leases.give_back,
+            owner=weakref.ref(self),
         )
+        self._leases.make_calls_by(self._dispatch.use)
+        weakref.finalize(self, self._dispatch.abandon).atexit = False
         self._facade: Optional[weakref.ref[_ExecutorShotgun]] = None
         if initializer is not None:
             initargs = (initializer, *initargs)
             initializer = self._dispatch.initialize
         super().__init__(
             self._workers,
-            thread_name_prefix or f"ShotgunExecutor-{next(_numbers)}",
+            name,
             initializer,
             initargs,
         )
@@ -236,35 +251,79 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
             self.submit, fn, iterables, timeout=timeout, buffersize=buffersize, ordered=ordered
         )
 
-    def options(self, *, priority: int = 0) -> ExecutorView:
+    def options(
+        self,
+        *,
+        priority: int = 0,
+        deadline: Optional[float] = None,
+        retries: Union[int, Retries, None] = None,
+        timeout: Optional[float] = None,
+    ) -> ExecutorView:
         """The same executor, with options for the calls that are made through it.
 
-        ``executor.options(priority=10).find(...)``
+        ::
+
+            executor.options(priority=10, deadline=5.0).find("Shot", filters)
+            executor.options(timeout=600).upload("Version", version["id"], movie)
 
         Args:
             priority: Calls of a higher priority start before those of a lower one; 0 is that of
                 calls without options. So that none is starved, every eighth call to start while
                 several priorities wait is one of a lower priority.
+            deadline: Seconds in which each call must be done, from its submission: waiting for a
+                worker and for other calls, all attempts, and the pauses between them. A call that
+                has not ended by then fails with :class:`DeadlineExceeded`, and is aborted if it
+                runs.
+            retries: Instead of those of the executor.
+            timeout: Seconds that the site may be silent, instead of the limits of the executor; as
+                ``config.timeout_secs``, but for these calls.
         """
         check_integer("options", "priority", priority)
-        return ExecutorView(self, priority)
+        check_seconds("options", "deadline", deadline)
+        check_seconds("options", "timeout", timeout)
+        policy = None if retries is None else retries_of("options", retries)
+        return ExecutorView(self, Options(priority, deadline, policy, timeout))
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+    def shutdown(self, wait: Union[bool, float] = True, *, cancel_futures: bool = False) -> None:
         """Accept no more calls, and close each connection as soon as it is not needed.
 
         Args:
-            wait: Return when all calls are done and all connections closed; else at once.
+            wait: Return when all calls are done and all connections closed; else at once. A number
+                is seconds: what is not done by then is cancelled if it has not started, and
+                aborted if it runs.
             cancel_futures: Cancel the calls that have not started; who waits for them is told.
         """
+        if not isinstance(wait, bool):
+            check_seconds("shutdown", "wait", wait, optional=False)
         self._dispatch.close()
         if cancel_futures:
             self._dispatch.cancel_waiting()
         self._pool.drain()
-        # Calls that wait for futures of others will need a worker yet.
-        end = functools.partial(super().shutdown, wait=False, cancel_futures=cancel_futures)
-        self._dispatch.when_unblocked(end, wait=wait)
-        if wait:
+        # Calls that are made again, or wait for futures of others, will need a worker yet.
+        self._dispatch.when_idle(functools.partial(super().shutdown, wait=False))
+        if wait is True:
+            self._dispatch.wait_until_idle()
             super().shutdown(wait=True)
+        elif wait is not False:
+            self._stop_within(wait)
+
+    def _stop_within(self, seconds: float) -> None:
+        """Wait for so many seconds; then stop what is left, as far as that is possible."""
+        if self._dispatch.wait_until_idle(seconds):
+            return
+        self._dispatch.cancel_waiting()
+        self._dispatch.abort_running()
+        if not self._dispatch.wait_until_idle(GRACE):
+            LOG.warning("a function that was submitted does not end; its worker goes on: %r", self)
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        """Wait for all calls; after an exception only for those that run, and cancel the rest."""
+        self.shutdown(wait=True, cancel_futures=kind is not None)
 
     # The synchronous side.
 
@@ -288,14 +347,7 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
     def _on_worker(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         if self._dispatch.on_worker:
             return function(*args, **kwargs)
-        future = self._dispatch.submit(function, args, kwargs)
-        try:
-            return future.result()
-        except BaseException:
-            future.cancel()  # Ctrl-C while it was waiting for a worker; else without effect
-            raise
-        finally:
-            del future  # its exception holds this frame
+        return _wait_for(self._dispatch.submit(function, args, kwargs))
 
     # How calls reach the dispatch, with whatever options.
 
@@ -304,22 +356,24 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
         fn: Callable[..., T],
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
-        *,
-        priority: int = 0,
+        options: Options = DEFAULT,
     ) -> Future[T]:
-        return self._dispatch.submit(fn, args, kwargs, priority=priority)
+        return self._dispatch.submit(fn, args, kwargs, options=options)
 
     def _submit_call(
         self,
         fn: Callable[..., T],
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
-        *,
-        priority: int = 0,
+        options: Options = DEFAULT,
     ) -> Future[T]:
-        label = name_of(fn)
+        if options.timeout is not None:
+            args = (options.timeout, fn, *args)
+            return self._dispatch.submit(
+                self._leases.run, (within, *args), kwargs, label=name_of(fn), options=options
+            )
         return self._dispatch.submit(
-            self._leases.run, (fn, *args), kwargs, label=label, priority=priority
+            self._leases.run, (fn, *args), kwargs, label=name_of(fn), options=options
         )
 
     def _submit_method(
@@ -327,14 +381,24 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
         name: str,
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
-        *,
-        priority: int = 0,
+        options: Options = DEFAULT,
     ) -> Future[Any]:
         if not self._prototype.must_ask_factory:
             check_arguments(self._prototype.client_class, name, args, kwargs)
         needs: list[concurrent.futures.Future[Any]] = []
         args, kwargs = copy_plain(args, needs), copy_plain(kwargs, needs)
         invoke_it = invoke_filled if needs else invoke_with_ids
+        return self._submit_attempts(invoke_it, name, args, kwargs, needs, options)
+
+    def _submit_attempts(
+        self,
+        invoke_it: Callable[..., Any],
+        name: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        needs: Sequence[concurrent.futures.Future[Any]] = (),
+        options: Options = DEFAULT,
+    ) -> Future[Any]:
         label = f"{name} {args[0]}" if args and isinstance(args[0], str) else name
         if name in PRIVATE:
             run: Callable[..., Any] = functools.partial(run_privately, self._prototype)
@@ -342,12 +406,13 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
         else:
             run = self._leases.run
         return self._dispatch.submit(
-            _attempts,
-            (self._prototype, run, invoke_it, name, args, kwargs),
+            _attempt,
+            (run, options.timeout, invoke_it, name, args, kwargs),
             {},
             needs=needs,
             label=label,
-            priority=priority,
+            attempts=Attempts(self._prototype.repeats, name, options.retries),
+            options=options,
         )
 
     def _has_method(self, name: str) -> bool:
@@ -454,27 +519,41 @@ class _ExecutorShotgun(TransparentShotgun):
     def _run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         return self._executor._run(function, *args, **kwargs)
 
-    def _run_privately(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        return self._executor._on_worker(run_privately, self._prototype, function, *args, **kwargs)
+    def _call(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        if self._executor._dispatch.on_worker:
+            return super()._call(name, args, kwargs)
+        args, kwargs = copy_plain(args), copy_plain(kwargs)
+        return _wait_for(self._executor._submit_attempts(invoke, name, args, kwargs))
 
     def close(self) -> None:
         """Close every connection of the executor; the next call opens one afresh."""
         self._executor.close()
 
 
-def _attempts(
-    prototype: Prototype,
+def _attempt(
     run: Callable[..., Any],
+    timeout: Optional[float],
     invoke_it: Callable[..., Any],
     name: str,
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
 ) -> Any:
-    """Make a call on a worker, and make it again where that is safe."""
+    """One attempt of a call, on a worker."""
     # A copy for each attempt: the client writes into its arguments.
-    return repeating(
-        prototype, name, lambda: run(invoke_it, name, copy_plain(args), copy_plain(kwargs))
-    )
+    args, kwargs = copy_plain(args), copy_plain(kwargs)
+    if timeout is None:
+        return run(invoke_it, name, args, kwargs)
+    return run(within, timeout, invoke_it, name, args, kwargs)
+
+
+def _wait_for(future: Future[Any]) -> Any:
+    try:
+        return future.result()
+    except BaseException:
+        future.cancel()  # Ctrl-C while it was waiting for a worker; else without effect
+        raise
+    finally:
+        del future  # its exception holds this frame
 
 
 def _starter(

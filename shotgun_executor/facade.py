@@ -5,8 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-import threading
-import time
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from shotgun_api3.shotgun import Shotgun
@@ -18,6 +16,7 @@ from shotgun_executor.arguments import (
     prototype_of,
     retries_of,
 )
+from shotgun_executor.attempts import Attempts, repeating
 from shotgun_executor.mirror import LOCAL, PRIVATE, invoke
 from shotgun_executor.opening import CONNECT_LIMIT, READ_LIMIT
 from shotgun_executor.plain import copy_plain
@@ -70,7 +69,7 @@ class TransparentShotgun(Shotgun):
         )
 
     def _repeating(self, name: str, attempt: Callable[[], Any]) -> Any:
-        return repeating(self._prototype, name, attempt)
+        return repeating(Attempts(self._prototype.repeats, name), attempt)
 
     def _run_privately(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         return run_privately(self._prototype, function, *args, **kwargs)
@@ -110,30 +109,6 @@ class TransparentShotgun(Shotgun):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} for {self._prototype.host}>"
-
-
-def repeating(prototype: Prototype, name: str, attempt: Callable[[], Any]) -> Any:
-    """The result of *attempt*, a call of the method *name*; made again where that is safe.
-
-    On the current thread, which sleeps in between; Ctrl-C ends that at once.
-    """
-    repeats = prototype.repeats
-    began = time.monotonic()
-    number = 0
-    while True:
-        number += 1
-        try:
-            result = attempt()
-        except Exception as error:
-            elapsed = time.monotonic() - began
-            verdict = repeats.after(name, error, number, elapsed=elapsed)
-            if verdict.after is None:
-                raise
-        else:
-            repeats.succeeded()
-            return result
-        LOG.info("%s is made again in %.2f s: %s", name, verdict.after, verdict.reason)
-        threading.Event().wait(verdict.after)
 
 
 def _method(name: str, model: Optional[Callable[..., Any]] = None) -> Any:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from types import TracebackType
 
     from shotgun_executor.call import Call
 
@@ -33,6 +34,9 @@ class Future(concurrent.futures.Future[T]):
         super().__init__()
         # The call that resolves this future, until it has.
         self._call: Optional[Call] = None
+        # It was cancelled after it had run, when the standard library can no longer cancel.
+        self._cancelled_late = False
+        self._traceback: Optional[TracebackType] = None  # of the error, where it was caught
 
     def result(self, timeout: Optional[float] = None) -> T:
         """What the call returns; waits for it.
@@ -45,21 +49,48 @@ class Future(concurrent.futures.Future[T]):
             CancelledError: The call was cancelled.
             DeadlockError: The call waits for the one that waits here.
         """
-        return super().result(self._help(timeout))
+        error = self.exception(timeout)
+        if error is None:
+            return super().result()
+        try:
+            # As it was: else each call of result() would add to the traceback.
+            raise error.with_traceback(self._traceback)
+        finally:
+            del self, error  # the traceback holds this frame
 
     def exception(self, timeout: Optional[float] = None) -> Optional[BaseException]:
         """What the call raised, or None; waits as :meth:`result` does."""
-        return super().exception(self._help(timeout))
+        error = super().exception(self._help(timeout))
+        if error is not None and self._cancelled_late:
+            raise concurrent.futures.CancelledError
+        return error
 
-    def cancel(self) -> bool:
+    def set_exception(self, exception: Optional[BaseException]) -> None:
+        """As in the standard library; for the worker."""
+        if exception is not None:
+            self._traceback = exception.__traceback__
+        super().set_exception(exception)
+
+    def cancel(self, *, abort: bool = False) -> bool:
         """Cancel the call unless it runs or has run; as in the standard library.
 
+        A call that waits to be made again is cancelled as well.
+
+        Args:
+            abort: If the call runs and is known to only read, end it where it is: its connection is
+                closed. The future is cancelled then as soon as the worker has noticed. A call that
+                writes is never torn.
+
         Returns:
-            True if the future is cancelled now, so that the call will never run.
+            True if the future is cancelled now, or is about to be.
         """
-        if not super().cancel():
-            return False
+        if self._cancelled_late:
+            return True
         call = self._call
+        if not super().cancel():
+            return call is not None and (
+                call.dispatch.cancel_repeat(call) or (abort and call.dispatch.abort_read(call))
+            )
         if call is not None:
             try:
                 if call.dispatch.withdraw(call):
@@ -70,6 +101,10 @@ class Future(concurrent.futures.Future[T]):
                         call.notify_cancelled()
                 raise
         return True
+
+    def cancelled(self) -> bool:
+        """Whether the call was cancelled."""
+        return self._cancelled_late or super().cancelled()
 
     def cancel_soon(self) -> None:
         """Cancel the call before a worker would take it. For destructors: it takes no lock."""

@@ -29,6 +29,7 @@ __all__ = [
     "invoke_filled",
     "invoke_with_ids",
     "public_methods",
+    "within",
 ]
 
 R = TypeVar("R")
@@ -85,6 +86,14 @@ def invoke_with_ids(client: Any, name: str, args: Sequence[Any], kwargs: Mapping
         args, kwargs = list(args), dict(kwargs)
         _put_ids(parameters, args, kwargs)
     return getattr(client, name)(*args, **kwargs)
+
+
+def within(
+    client: Any, timeout: float, function: Callable[..., Any], /, *args: Any, **kwargs: Any
+) -> Any:
+    """``function(client, ...)`` with another limit of time, which ends with the call."""
+    client.config.timeout_secs = timeout
+    return function(client, *args, **kwargs)
 
 
 def _put_ids(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from shotgun_api3.shotgun import Shotgun
     from typing_extensions import Concatenate, ParamSpec
 
+    from shotgun_executor.call import Options
     from shotgun_executor.executor import ShotgunExecutor
     from shotgun_executor.future import Future
 
@@ -30,13 +31,13 @@ class ExecutorView(FutureMethods):
     :meth:`call` and :meth:`map`. It may be kept, and shared by threads.
     """
 
-    def __init__(self, executor: ShotgunExecutor, priority: int) -> None:
+    def __init__(self, executor: ShotgunExecutor, options: Options) -> None:
         self._executor = executor
-        self._priority = priority
+        self._options = options
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """As ``executor.submit``."""
-        return self._executor._submit(fn, args, kwargs, priority=self._priority)
+        return self._executor._submit(fn, args, kwargs, self._options)
 
     def call(
         self,
@@ -46,7 +47,7 @@ class ExecutorView(FutureMethods):
         **kwargs: P.kwargs,
     ) -> Future[T]:
         """As ``executor.call``."""
-        return self._executor._submit_call(fn, args, kwargs, priority=self._priority)
+        return self._executor._submit_call(fn, args, kwargs, self._options)
 
     def map(
         self,
@@ -75,7 +76,7 @@ class ExecutorView(FutureMethods):
     def _submit_method(
         self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Future[Any]:
-        return self._executor._submit_method(name, args, kwargs, priority=self._priority)
+        return self._executor._submit_method(name, args, kwargs, self._options)
 
     def __getattr__(self, name: str) -> Any:
         """Methods that a subclass of ``Shotgun`` adds."""

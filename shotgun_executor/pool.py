@@ -287,19 +287,45 @@ class ThreadLeases:
     def __init__(self, pool: ConnectionPool) -> None:
         self._pool = pool
         self._local = threading.local()
+        self._use: Optional[weakref.WeakMethod[Callable[..., Any]]] = None
+
+    def make_calls_by(self, use: Callable[..., Any]) -> None:
+        """Make each call by the method *use*, which so knows what connection it uses.
+
+        It is called as ``use(connection, function, *args, **kwargs)``, and held weakly: its owner
+        holds this.
+        """
+        self._use = weakref.WeakMethod(use)
 
     def run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """``function(client, *args, **kwargs)`` with the connection of this thread."""
         lease: Optional[Lease] = getattr(self._local, "lease", None)
         if lease is None:
             lease = self._local.lease = self._pool.lease()
-        return lease.connection.run(function, *args, **kwargs)
+        connection = lease.connection
+        use = None if self._use is None else self._use()
+        if use is None:
+            return connection.run(function, *args, **kwargs)
+        return connection.run(_used, use, connection, function, *args, **kwargs)
 
     def give_back(self) -> None:
         """Give the connection of this thread back, if it holds one."""
         lease: Optional[Lease] = self._local.__dict__.pop("lease", None)
         if lease is not None:
             lease.release()
+
+
+def _used(
+    client: Any,
+    use: Callable[..., Any],
+    connection: Connection,
+    function: Callable[..., Any],
+    /,
+    *args: Any,
+    **kwargs: Any,
+) -> Any:
+    """``function(client, ...)`` by way of *use*."""
+    return use(connection, function, client, *args, **kwargs)
 
 
 _ABSENT: Any = object()

@@ -434,7 +434,7 @@ def test_waits_between_attempts_end_with_ctrl_c(monkeypatch):
     with serving(failing("read", 9, status(503))) as server:
         with ShotgunPool(server.url, **KEYS) as sg:
             sg.connect()
-            monkeypatch.setattr("shotgun_executor.facade.threading.Event", Interrupted)
+            monkeypatch.setattr("shotgun_executor.attempts.threading.Event", Interrupted)
             with pytest.raises(KeyboardInterrupt):
                 sg.find("Shot", [])
             monkeypatch.undo()
@@ -452,7 +452,7 @@ def test_retry_after_is_obeyed(monkeypatch):
     with serving(failing("read", 2, status(429, "Retry-After: 40\r\n"))) as server:
         with ShotgunPool(server.url, **KEYS, retries=Retries(3, first_wait=1)) as sg:
             sg.connect()
-            monkeypatch.setattr("shotgun_executor.facade.threading.Event", Noting)
+            monkeypatch.setattr("shotgun_executor.attempts.threading.Event", Noting)
             assert sg.find("Shot", []) == SHOT
             monkeypatch.undo()
     assert len(waits) == 2

@@ -18,6 +18,7 @@ from shotgun_executor import (
     ShotgunPool,
     ThreadLocalShotgun,
 )
+from shotgun_executor.call import Options
 from shotgun_executor.line import TURNS
 from tests.support import KEYS, LONG, NOWHERE, Gate, in_thread
 
@@ -494,7 +495,7 @@ def test_a_storm_of_nested_chained_and_cancelled_calls():
             for _ in range(300):
                 with guard:
                     needs = chance.sample(futures, min(len(futures), chance.randrange(3)))
-                future = submit(work, (4,), {}, needs=needs, priority=chance.randrange(3))
+                future = submit(work, (4,), {}, needs=needs, options=Options(chance.randrange(3)))
                 with guard:
                     futures.append(future)
                 if chance.random() < 0.1:

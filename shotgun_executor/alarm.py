@@ -1,0 +1,122 @@
+"""A clock that calls functions at given times, on one thread for all of them."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import threading
+import time
+from typing import Callable, Optional
+
+__all__ = ["Alarm", "Ring"]
+
+LOG = logging.getLogger("shotgun_executor")
+
+# Cancelled rings are dropped when they would have rung; before that, if they are so many.
+_MANY = 64
+
+
+class Ring:
+    """Something to be called at a time; it can be called off until then."""
+
+    __slots__ = ("_alarm", "function", "moment")
+
+    def __init__(self, alarm: Alarm, moment: float, function: Callable[[], object]) -> None:
+        self._alarm = alarm
+        self.moment = moment
+        self.function: Optional[Callable[[], object]] = function
+
+    def cancel(self) -> None:
+        """Call it off; without effect if it is being called, or was."""
+        if self.function is not None:
+            self.function = None
+            self._alarm.forget_one()
+
+
+class Alarm:
+    """Calls functions at given times.
+
+    Guarantees:
+
+    * Its thread is started at the first need and ends with :meth:`close`; in between it sleeps
+      until the next function is due, and is woken only for one that is due earlier.
+    * Functions are called without a lock, in the order of their times. What they raise is logged.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        # The state, guarded by the lock of _changed. That is re-entrant: a garbage collection under
+        # it may run a destructor that comes back here.
+        self._changed = threading.Condition(threading.RLock())
+        self._rings: list[tuple[float, int, Ring]] = []  # a heap
+        self._cancelled = 0  # how many of them
+        self._thread: Optional[threading.Thread] = None
+        self._closed = False
+        self._numbers = itertools.count()  # of rings at the same moment the first comes first
+
+    def after(self, seconds: float, function: Callable[[], object]) -> Ring:
+        """Call *function* in so many seconds.
+
+        Raises:
+            RuntimeError: No thread can be started (any more).
+        """
+        ring = Ring(self, time.monotonic() + seconds, function)
+        with self._changed:
+            if self._closed:
+                raise RuntimeError("cannot do anything later: the executor was shut down")
+            if self._thread is None:
+                thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                thread.start()
+                self._thread = thread
+            heapq.heappush(self._rings, (ring.moment, next(self._numbers), ring))
+            if self._rings[0][2] is ring:
+                self._changed.notify_all()
+        return ring
+
+    def close(self) -> None:
+        """End the thread; what was to be called is not."""
+        with self._changed:
+            self._closed = True
+            self._rings.clear()
+            self._changed.notify_all()
+
+    def forget_one(self) -> None:
+        """One of the rings was cancelled. If that is most of them, drop those."""
+        with self._changed:
+            self._cancelled += 1
+            if self._cancelled > _MANY and self._cancelled > len(self._rings) // 2:
+                self._rings = [entry for entry in self._rings if entry[2].function is not None]
+                heapq.heapify(self._rings)
+                self._cancelled = 0
+
+    def _run(self) -> None:
+        while True:
+            function = self._next_due()
+            if function is None:
+                return
+            try:
+                function()
+            except Exception:
+                LOG.exception("what was to be done later failed")
+            del function  # it may be the last that holds its object
+
+    def _next_due(self) -> Optional[Callable[[], object]]:
+        """Wait for the next function that is due; None at the end."""
+        with self._changed:
+            while not self._closed:
+                if not self._rings:
+                    self._changed.wait()
+                    continue
+                moment, _, ring = self._rings[0]
+                left = moment - time.monotonic()
+                if left > 0 and ring.function is not None:
+                    self._changed.wait(min(left, threading.TIMEOUT_MAX))
+                    continue
+                heapq.heappop(self._rings)
+                function, ring.function = ring.function, None
+                if function is not None:
+                    return function
+                self._cancelled = max(0, self._cancelled - 1)
+            self._thread = None
+        return None

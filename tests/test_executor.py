@@ -270,7 +270,7 @@ def test_with_block_waits_also_after_an_exception():
 
 
 def test_an_executor_that_is_dropped_finishes_its_work():
-    """Garbage-collected with work pending: the work is done, and the threads end."""
+    """Dropped with work pending: it lives until that is done, and then its threads end."""
     before = set(threading.enumerate())
     gate = Gate()
     executor = ShotgunExecutor(NOWHERE, **KEYS, max_workers=1)
@@ -280,12 +280,12 @@ def test_an_executor_that_is_dropped_finishes_its_work():
     workers = [thread for thread in threading.enumerate() if thread not in before]
     assert len(workers) == 1
     del executor
-    gc.collect()
-    assert seen() is None
     gate.open()
     assert [future.result(LONG) for future in futures] == list(range(5))
     workers[0].join(LONG)
     assert not workers[0].is_alive()
+    gc.collect()
+    assert seen() is None
 
 
 def test_an_executor_is_freed_at_once(sandbox):

@@ -15,6 +15,7 @@ from shotgun_executor.errors import DeadlockError as DeadlockError
 from shotgun_executor.errors import DependencyError as DependencyError
 from shotgun_executor.errors import PoolTimeout as PoolTimeout
 from shotgun_executor.errors import ShutdownError as ShutdownError
+from shotgun_executor.errors import TooManyCalls as TooManyCalls
 from shotgun_executor.errors import UploadError as UploadError
 from shotgun_executor.errors import outcome_unknown as outcome_unknown
 from shotgun_executor.executor import ShotgunExecutor as ShotgunExecutor
@@ -22,6 +23,7 @@ from shotgun_executor.facade import ShotgunPool as ShotgunPool
 from shotgun_executor.facade import ThreadLocalShotgun as ThreadLocalShotgun
 from shotgun_executor.files import upload_progress as upload_progress
 from shotgun_executor.future import Future as Future
+from shotgun_executor.limit import Limit as Limit
 from shotgun_executor.results import Outcome as Outcome
 from shotgun_executor.retry import Retries as Retries
 
@@ -30,6 +32,7 @@ __all__ = [
     "DeadlockError",
     "DependencyError",
     "Future",
+    "Limit",
     "Outcome",
     "PoolTimeout",
     "Retries",
@@ -37,6 +40,7 @@ __all__ = [
     "ShotgunPool",
     "ShutdownError",
     "ThreadLocalShotgun",
+    "TooManyCalls",
     "UploadError",
     "__version__",
     "outcome_unknown",

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "check_choice",
     "check_count",
     "check_integer",
     "check_seconds",
@@ -164,6 +165,12 @@ def check_count(owner: str, name: str, value: object) -> None:
         return
     if check_integer(owner, name, value) < 1:
         raise ValueError(f"{owner}: {name} must be at least 1, got {value}")
+
+
+def check_choice(owner: str, name: str, value: object, choices: tuple[str, ...]) -> None:
+    """Refuse what is none of *choices*."""
+    if value not in choices:
+        raise ValueError(f"{owner}: {name} must be one of {', '.join(choices)}, not {value!r}")
 
 
 def check_integer(owner: str, name: str, value: object, what: str = "an integer") -> int:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 from shotgun_executor.errors import DeadlineExceeded, ShutdownError, outcome_unknown
 from shotgun_executor.future import Future
+from shotgun_executor.limit import admit
 from shotgun_executor.opening import Aborted
 from shotgun_executor.outcome import mark_unknown
+from shotgun_executor.retry import is_overload
 
 if TYPE_CHECKING:
     import threading
@@ -30,10 +32,12 @@ __all__ = ["DEFAULT", "DELAYED", "TAKEN", "Call", "End", "Options", "State"]
 class State(enum.Enum):
     """Where a call is; changed by a decision under the lock of its dispatch.
 
-    BLOCKED, then READY, then TAKEN; and from there, if it is to be made again, DELAYED and READY.
+    NEW, BLOCKED, READY, TAKEN, maybe without those between; and from there, if it is to be made
+    again, DELAYED and READY.
     Whoever makes it TAKEN runs or resolves it, and nobody else does.
     """
 
+    NEW = "waited to be accepted"
     BLOCKED = "waited for futures"
     READY = "waited for a worker"
     TAKEN = "ran"
@@ -120,7 +124,7 @@ class Call:
         self.deadline = options.deadline  # seconds from its submission; None: there is none
         self.attempts = attempts  # decides whether it is made again; None: it is not
         self.context = contextvars.copy_context()  # of who submits: the call sees its variables
-        self.state = State.READY
+        self.state = State.NEW
         self.number = 0  # of the attempt that runs or ran last; the first is 1
         # The futures among the arguments that may not be done, the first one last; and of how
         # many the dispatch was not told yet.
@@ -178,17 +182,18 @@ class Call:
         else:
             if self.attempts is not None:
                 self.attempts.succeeded()
+                admit(self.dispatch.limit.succeeded())
             self.release()
             future.set_result(result)
             self.tell_watchers()
 
     def _again(self, error: BaseException) -> bool:
         """Whether the call is made again."""
-        return (
-            self.attempts is not None
-            and isinstance(error, Exception)
-            and self.dispatch.repeat(self, self.attempts, error)
-        )
+        if self.attempts is None or not isinstance(error, Exception):
+            return False
+        if is_overload(error):
+            self.dispatch.limit.overloaded(self.since)
+        return self.dispatch.repeat(self, self.attempts, error)
 
     def _told(self, error: BaseException) -> BaseException:
         """What the call fails by: *error*, or what has made it fail."""

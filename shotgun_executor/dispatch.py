@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from shotgun_executor.alarm import Alarm
 from shotgun_executor.call import DEFAULT, DELAYED, TAKEN, Call, End, State
-from shotgun_executor.errors import DependencyError
+from shotgun_executor.errors import DependencyError, TooManyCalls
+from shotgun_executor.limit import Limit, admit
 from shotgun_executor.line import Line
 from shotgun_executor.opening import Aborted
 from shotgun_executor.retry import Sent, sent_of
@@ -68,6 +69,9 @@ class Dispatch:
         max_runners: int,
         after_run: Callable[[], None],
         owner: Callable[[], Any],
+        limit: Limit,
+        max_pending: Optional[int] = None,
+        when_full: str = "block",
     ) -> None:
         """Dispatch calls to at most *max_runners* workers.
 
@@ -77,11 +81,17 @@ class Dispatch:
             max_runners: How many runners there may be at a time.
             after_run: Called on the worker thread when no call waits any more.
             owner: What must live while calls wait that will need a worker later.
+            limit: How many of the workers may be at work.
+            max_pending: How many calls may wait that have never run; None: any number.
+            when_full: What happens to a call beyond that: "block", "raise" or "run".
         """
         self._start = start
         self._max_runners = max_runners
         self._after_run = after_run
         self._owner = owner
+        self.limit = limit
+        self._max_pending = max_pending
+        self._when_full = when_full
         self.process = os.getpid()
         self.alarm = Alarm(name)
         # What this thread does: .calls, the calls that it runs, each within the one before;
@@ -95,15 +105,22 @@ class Dispatch:
         # which may come back here; and no decision allocates between its test and its effect.
         self.lock = threading.RLock()
         self._line = Line()
+        self._ready = 0  # how many of the calls in _line are READY; the others were withdrawn
         self._aside: set[Call] = set()
         self._idle = threading.Condition(self.lock)  # notified when nothing waits or runs any more
         self._runners: set[Runner] = set()
+        self._guests: set[Runner] = set()  # threads that run a call which they have submitted
+        self._pending = 0  # the calls that were accepted, and never taken
+        self._room = threading.Condition(self.lock)  # notified when one is taken
+        self._blocked_submits = 0  # how many wait for that
+        self._paused = False  # the alarm will start a runner: until then no call may start
         self._closed = False
         self._hurried = False  # no call is made again
         self._broken: Optional[BaseException] = None
         self._at_end: Optional[Callable[[], None]] = None  # to be called when all is done
         # Futures that nobody wants any more, left by destructors, which must take no lock.
         self._dropped: deque[Future[Any]] = deque()
+        limit.serve(max_runners)
         _alive.add(self)
 
     def submit(
@@ -133,30 +150,38 @@ class Dispatch:
             RuntimeError: The executor was shut down, or the interpreter is exiting, or this is a
                 forked process.
             BrokenThreadPool: An initializer has failed.
+            TooManyCalls: So many wait already.
         """
         self.check_process()  # first: in a forked process the lock may be held for ever
         call = Call(self, function, args, kwargs, label=label, attempts=attempts, options=options)
         future = call.future
         runner = Runner(self)
         if needs:
-            call.state = State.BLOCKED
             call.needs = list(reversed(needs))
             call.open_needs = len(needs)
             call.keep = self._owner()
         try:
             with self.lock:
                 self._refuse_if_over()
+                run_here = not self._has_room() and self._make_room(call)
                 self._accept(call)
+                run_here = run_here and self.take(call)
                 wanted = self._admit(runner)
             if call.deadline is not None:
                 self._set_deadline(call, call.deadline)
             if wanted:
                 self._start_runner(runner)
+            if run_here:
+                self._run_as_guest(call)
             for need in needs:
                 need.add_done_callback(_Need(self, call))
         except BaseException as error:  # refused, or Ctrl-C at any point in between
-            withdrawn = self.withdraw(call)
-            self._dismiss(runner, error)
+            try:
+                withdrawn = self.withdraw(call)
+                self._dismiss(runner, error)
+            finally:
+                if not isinstance(error, Exception):
+                    self.recount()
             if withdrawn or not isinstance(error, Exception):
                 raise
             # no thread could be started, but a worker that is there has taken the call
@@ -222,7 +247,7 @@ class Dispatch:
         """End each call that runs, as far as it uses a connection."""
         with self.lock:
             self._hurried = True
-            running = [call for runner in self._runners for call in list(runner.calls)]
+            running = [call for runner in self._at_work() for call in list(runner.calls)]
         for call in running:
             self._abort(call, End.SHUTDOWN)
 
@@ -276,8 +301,8 @@ class Dispatch:
 
     @property
     def waiting(self) -> int:
-        """How many calls wait; those that were withdrawn of late may be among them."""
-        return len(self._line) + len(self._aside)
+        """How many calls wait, for whatever."""
+        return self._ready + len(self._aside)
 
     @property
     def runners(self) -> int:
@@ -292,10 +317,50 @@ class Dispatch:
         if self._closed:
             raise RuntimeError("cannot schedule new futures after shutdown")
 
+    def _has_room(self) -> bool:
+        return self._max_pending is None or self._pending < self._max_pending
+
+    def _make_room(self, call: Call) -> bool:
+        """Wait until one more call may wait; or raise. True: the caller is to run it.
+
+        A worker never waits here, nor a callback: others may wait for them. And a call that waits
+        for futures cannot be run at once.
+        """
+        if self.on_worker or getattr(self._here, "resolving", False):
+            return False
+        if self._when_full == "run":
+            return not call.needs
+        if self._when_full == "raise":
+            raise TooManyCalls(
+                f"{self._pending} calls wait already, as many as max_pending allows: {call} was "
+                f"not accepted"
+            )
+        self._blocked_submits += 1
+        try:
+            self._room.wait_for(lambda: self._has_room() or self._closed or self._broken)
+        finally:
+            self._blocked_submits -= 1
+        self._refuse_if_over()
+        return False
+
+    def recount(self) -> None:
+        """Ctrl-C came in the middle of something: count anew what is counted along."""
+        with self.lock:
+            ready = list(self._line)
+            self._ready = len(ready)
+            self._pending = sum(not call.number for call in (*ready, *self._aside))
+            self.limit.recount(self, len(self._runners))
+            self._room.notify_all()
+        self._end_if_idle()
+
     def _accept(self, call: Call) -> None:
-        if call.state is State.BLOCKED:
+        self._pending += 1
+        if call.needs:
+            call.state = State.BLOCKED
             self._aside.add(call)
         else:
+            call.state = State.READY
+            self._ready += 1
             self._line.append(call)
 
     def take(self, call: Call) -> bool:
@@ -306,35 +371,92 @@ class Dispatch:
             return False
         call.state, call.taker = TAKEN, here  # nothing allocates since the test
         self._aside.discard(call)
+        if before is State.READY:
+            self._ready -= 1
+        if before is not State.NEW and not call.number:
+            self._pending -= 1
+            if self._blocked_submits:
+                self._room.notify()
         call.moved(before)
         return True
 
     def _admit(self, runner: Runner) -> bool:
         """Count *runner* in, if there is work and room for one more."""
-        wanted = bool(self._line) and len(self._runners) < self._max_runners
-        if wanted:
-            self._runners.add(runner)
-        return wanted
+        if not self._ready or len(self._runners) >= self._max_runners or self._paused:
+            return False
+        if not self.limit.enter(self, self._owner()):
+            return False
+        self._runners.add(runner)
+        return True
+
+    def _count_out(self, runner: Runner) -> list[Dispatch]:
+        """*runner* ends. Returns whom to tell, after the lock, that there is room."""
+        if runner not in self._runners:
+            return []
+        self._runners.discard(runner)
+        return self.limit.leave(self)
+
+    def _at_work(self) -> list[Runner]:
+        return [*self._runners, *self._guests]
 
     def _busy(self) -> bool:
         """Whether a call waits or runs, or a runner is about to."""
-        return bool(self._aside or self._runners)
+        return bool(self._ready or self._aside or self._runners or self._guests)
 
     def _next(self, runner: Runner) -> Optional[Call]:
         """The next call for *runner*; None ends it, so that the next submit starts another."""
         while self._dropped:
             self._dropped.popleft().cancel()
         passed_over: list[Call] = []  # freed after the lock: it may be the end of a user's object
+        told: list[Dispatch] = []
         with self.lock:
-            call = self._line.take(passed_over)
+            call, pause = self._next_in_line(passed_over)
             if call is None:
-                self._runners.discard(runner)
-            else:
-                self.take(call)
+                told = self._count_out(runner)
+            if pause:
+                self._paused = True
             over = call is None and self._closed
+        if pause:
+            self._resume_after(pause)
+        admit(told)
         if over:
             self._end_if_idle()
         return call
+
+    def _next_in_line(self, passed_over: list[Call]) -> tuple[Optional[Call], float]:
+        """The call to run now; or none, and the seconds until one may start if that is why."""
+        if self._ready and self.limit.crowded(self):
+            return None, 0.0
+        pause = self.limit.claim_start()
+        if pause:
+            return None, pause
+        call = self._line.take(passed_over)
+        if call is None:
+            self.limit.give_start_back()
+        else:
+            self.take(call)
+        return call, 0.0
+
+    def _resume_after(self, pause: float) -> None:
+        try:
+            self.alarm.after(pause, self._resume)
+        except RuntimeError:  # no thread can be had to wait: too early is better than never
+            self._resume()
+
+    def _resume(self) -> None:
+        with self.lock:
+            self._paused = False
+        self.admit_more()
+
+    def admit_more(self) -> None:
+        """There may be room for runners: start as many as there is work for."""
+        while True:
+            runner = Runner(self)
+            with self.lock:
+                wanted = self._admit(runner)
+            if not wanted:
+                return
+            self._start_if_wanted(runner, wanted)
 
     def _all_waiting(self) -> list[Call]:
         with self.lock:
@@ -391,6 +513,7 @@ class Dispatch:
         before, call.state = call.state, State.READY
         self._aside.discard(call)
         call.moved(before)
+        self._ready += 1
         self._line.append(call)
         return self._admit(runner)
 
@@ -424,7 +547,7 @@ class Dispatch:
 
     def _end_if_idle(self) -> None:
         with self.lock:
-            if self._busy():
+            if not self._closed or self._busy():
                 return
             self._idle.notify_all()
             end, self._at_end = self._at_end, None
@@ -517,7 +640,7 @@ class Dispatch:
         again for whoever else wants it; unless it writes, which is not torn for another's sake.
         """
         if call.connection is None:
-            for runner in self._runners:
+            for runner in self._at_work():
                 calls = list(runner.calls)
                 if call in calls[:-1] and calls[-1].only_reads:
                     return calls[-1].connection
@@ -566,6 +689,22 @@ class Dispatch:
             runner.keep = None
             self._after_run()
 
+    def _run_as_guest(self, call: Call) -> None:
+        """Run *call*, which this thread has taken, though it is no worker."""
+        runner = Runner(self)
+        outer = getattr(self._here, "calls", None)
+        with self.lock:
+            self._guests.add(runner)
+        self._here.calls = runner.calls
+        try:
+            self.run_call(call)
+        finally:
+            self._here.calls = outer
+            self._after_run()
+            with self.lock:
+                self._guests.discard(runner)
+            self._end_if_idle()
+
     def run_call(self, call: Call) -> None:
         """Run *call*, which this thread has taken, on this thread, which is a worker's."""
         calls = self._here.calls
@@ -591,18 +730,21 @@ class Dispatch:
         with self.lock:
             if runner not in self._runners:
                 return  # it found nothing to do, as it should
-            self._runners.discard(runner)
+            told = self._count_out(runner)
             wanted = self._admit(successor)
         if not wanted:
+            admit(told)
             self._end_if_idle()
             return
         if ended.cancelled() or isinstance(ended.exception(), BrokenThreadPool):
             # The stdlib calls this under its own lock: it can take no other runner now, nor later.
             with self.lock:
-                self._runners.discard(successor)
+                told = [*told, *self._count_out(successor)]
+            admit(each for each in told if each is not self)
             self._desert(None if ended.cancelled() else ended.exception())
             self._end_if_idle()
             return
+        admit(told)
         try:  # its thread was killed between two calls
             self._start_runner(successor)
         except Exception as error:
@@ -613,15 +755,17 @@ class Dispatch:
         with self.lock:
             if runner.handed_over or runner not in self._runners:
                 return
-            self._runners.discard(runner)
+            told = self._count_out(runner)
             successor = Runner(self)
             wanted = not self._runners and self._admit(successor)
+        admit(each for each in told if each is not self)
         if wanted:  # others rely on the runner that could not be had
             try:
                 self._start_runner(successor)
             except BaseException as another:
                 with self.lock:
-                    self._runners.discard(successor)
+                    told = self._count_out(successor)
+                admit(each for each in told if each is not self)
                 if not isinstance(another, Exception):
                     raise  # Ctrl-C: whoever submits next starts a runner for all
                 self._desert(another)

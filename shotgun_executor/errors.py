@@ -9,6 +9,7 @@ executor refuses is refused as in the standard library: ``RuntimeError`` after a
     ├── PoolTimeout             (also a TimeoutError) no connection came free within the limit
     ├── DeadlineExceeded        (also a TimeoutError) a call did not end within its deadline
     ├── ShutdownError           a shutdown did not wait for the end of a call
+    ├── TooManyCalls            max_pending calls wait already, and when_full is "raise"
     ├── DependencyError         a future among the arguments of a call failed
     ├── DeadlockError           (also a RuntimeError) calls wait for each other in a circle
     └── UploadError             an upload failed; has the HTTP status, and the ids made so far
@@ -32,6 +33,7 @@ __all__ = [
     "DependencyError",
     "PoolTimeout",
     "ShutdownError",
+    "TooManyCalls",
     "UploadError",
     "outcome_unknown",
     "same_error",
@@ -54,6 +56,10 @@ class DeadlineExceeded(ShotgunError, TimeoutError):  # noqa: N818 - gRPC's name 
 
 class ShutdownError(ShotgunError):
     """A shutdown with a limit of time did not wait for the end of the call, and aborted it."""
+
+
+class TooManyCalls(ShotgunError):  # noqa: N818 - named as what it is about
+    """As many calls wait as ``max_pending`` allows, and ``when_full`` is "raise"."""
 
 
 class DependencyError(ShotgunError):

@@ -7,9 +7,10 @@ import itertools
 import logging
 import weakref
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union, cast
+from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, TypeVar, Union, cast
 
 from shotgun_executor.arguments import (
+    check_choice,
     check_count,
     check_integer,
     check_seconds,
@@ -21,6 +22,7 @@ from shotgun_executor.attempts import Attempts
 from shotgun_executor.call import DEFAULT, Options, name_of
 from shotgun_executor.dispatch import Dispatch
 from shotgun_executor.facade import TransparentShotgun
+from shotgun_executor.limit import Limit
 from shotgun_executor.mirror import (
     PRIVATE,
     FutureMethods,
@@ -97,6 +99,12 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
             ``config.timeout_secs`` is set, that holds instead.
         retries: How often a call that may be repeated is repeated, or a :class:`Retries` that
             says more; 0 fails at once.
+        limit: How many calls may run at a time, or a :class:`Limit` that says more and may be
+            shared by executors on one site. It can be changed while they run.
+        max_pending: How many calls may wait that have not started; None: any number.
+        when_full: What becomes of a call beyond that: "block" waits for room, "raise" raises
+            :class:`TooManyCalls`, "run" runs it at once on the thread that submits it, unless it
+            waits for futures. A call that is submitted on a worker is accepted always.
         **arguments: What else ``Shotgun`` takes: ``http_proxy``, ``ca_certs``, ``login`` and
             ``password``, ``session_token``, ... Nothing connects before the first call, unless
             ``connect=True`` asks for it.
@@ -122,9 +130,14 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
         connect_timeout: Optional[float] = CONNECT_LIMIT,
         read_timeout: Optional[float] = READ_LIMIT,
         retries: Union[int, Retries, None] = None,
+        limit: Union[int, Limit, None] = None,
+        max_pending: Optional[int] = None,
+        when_full: Literal["block", "raise", "run"] = "block",
         **arguments: Unpack[ShotgunArguments],
     ) -> None:
         check_count("ShotgunExecutor", "max_workers", max_workers)
+        check_count("ShotgunExecutor", "max_pending", max_pending)
+        check_choice("ShotgunExecutor", "when_full", when_full, ("block", "raise", "run"))
         check_seconds("ShotgunExecutor", "max_idle", max_idle, optional=False)
         if initializer is not None and not callable(initializer):
             raise TypeError(f"ShotgunExecutor: initializer must be a function, not {initializer!r}")
@@ -150,6 +163,9 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
             max_runners=self._workers,
             after_run=self._leases.give_back,
             owner=weakref.ref(self),
+            limit=limit if isinstance(limit, Limit) else Limit(limit),
+            max_pending=max_pending,
+            when_full=when_full,
         )
         self._leases.make_calls_by(self._dispatch.use)
         weakref.finalize(self, self._dispatch.abandon).atexit = False
@@ -431,6 +447,14 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
             f"{type(self).__name__!r} object has no attribute {name!r}, nor has the "
             f"{self._prototype.client_class.__name__} that its connections are"
         )
+
+    @property
+    def limit(self) -> Limit:
+        """How many calls run at a time, and how many start in a second; to look at and to change.
+
+        ``executor.limit.calls = 2`` holds from the next call on, and ends no thread.
+        """
+        return self._dispatch.limit
 
     # What Shotgun has and sends nothing; see LOCAL in mirror.py.
 

@@ -96,6 +96,7 @@ class Future(concurrent.futures.Future[T]):
                 if call.dispatch.withdraw(call):
                     call.notify_cancelled()
             except BaseException:  # Ctrl-C: nobody else would notify what we have withdrawn
+                call.dispatch.recount()
                 if call.taker == threading.get_ident():
                     with contextlib.suppress(RuntimeError):  # it was notified just before
                         call.notify_cancelled()

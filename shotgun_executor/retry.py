@@ -36,6 +36,7 @@ __all__ = [
     "Sent",
     "Trace",
     "Verdict",
+    "is_overload",
     "is_read",
     "is_read_request",
     "sent_of",
@@ -365,6 +366,13 @@ def passing_reason(error: BaseException) -> Optional[str]:
     cause = error.__cause__
     # An error of an upload or a download is about what it was caused by.
     return passing_reason(cause) if cause is not None and hasattr(error, "status") else None
+
+
+def is_overload(error: BaseException) -> bool:
+    """Whether *error* tells that the site has too much to do: 429, 503, or silence."""
+    if isinstance(error, (Aborted, PoolTimeout)):
+        return False
+    return status_of(error) in (429, 503) or isinstance(error, (socket.timeout, TimeoutError))
 
 
 def status_of(error: BaseException) -> Optional[int]:

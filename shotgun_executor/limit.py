@@ -1,0 +1,218 @@
+"""How many calls run on a site at a time, and how many start in a second."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Optional
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from shotgun_executor.dispatch import Dispatch
+
+__all__ = ["Limit", "admit"]
+
+# Starts that were held up longer than this are not made up for. A thread is woken a little late;
+# without any tolerance that would add up.
+_TOLERANCE = 0.02
+
+
+class Limit:
+    """How many calls run on a site at a time, and how many start in a second.
+
+    ::
+
+        executor.limit.calls = 4           # from now on; threads and connections stay
+        print(executor.limit)              # <Limit: 4 calls at a time, 4 running>
+
+        gentle = Limit(10, per_second=50)  # for two executors together
+        ShotgunExecutor(..., limit=gentle)
+        ShotgunExecutor(..., limit=gentle)
+
+    When the site says that it is busy (429, 503) or is silent, the limit is halved, at most once in
+    the time that a call takes, and never below one. While calls wait for it and succeed, it grows
+    again, by one for as many successes as it lets run at a time.
+
+    It holds back calls that wait for a worker. What a worker runs within a call (the facade, a
+    future that it waits for) belongs to that call.
+
+    Args:
+        calls: How many calls may run at a time; None: as many as there are workers.
+        per_second: How many calls may start in a second; None: any number.
+    """
+
+    def __init__(self, calls: Optional[int] = None, *, per_second: Optional[float] = None) -> None:
+        _check_calls(calls)
+        _check_rate(per_second)
+        # The state. Guarded by _lock, which is taken after the lock of a dispatch, never before.
+        self._lock = threading.RLock()
+        self._calls = calls
+        self._per_second = per_second
+        self._workers = 0  # of all executors together
+        self._current = float(calls or 1)
+        self._running: dict[Dispatch, int] = {}  # how many workers of each are at work
+        self._total = 0  # of them
+        self._cut_at = 0.0  # when it was halved last
+        self._next_start = 0.0  # when the next call may start
+        # Those who have calls for which there was no room, first come first served; with what has
+        # to live until there is.
+        self._waiting: dict[Dispatch, Any] = {}
+
+    @property
+    def calls(self) -> int:
+        """How many calls may run at a time when the site is well."""
+        return self._calls or max(1, self._workers)
+
+    @calls.setter
+    def calls(self, calls: Optional[int]) -> None:
+        _check_calls(calls)
+        with self._lock:
+            self._calls = calls
+            self._current = float(self.calls)
+        admit(self.freed())
+
+    @property
+    def per_second(self) -> Optional[float]:
+        """How many calls may start in a second; None: any number."""
+        return self._per_second
+
+    @per_second.setter
+    def per_second(self, per_second: Optional[float]) -> None:
+        _check_rate(per_second)
+        with self._lock:
+            self._per_second = per_second
+            self._next_start = 0.0
+
+    @property
+    def current(self) -> int:
+        """How many calls may run at a time now."""
+        return int(self._current)
+
+    @property
+    def running(self) -> int:
+        """How many calls run, of all executors that share this limit."""
+        return self._total
+
+    def __repr__(self) -> str:
+        less = "" if self.current == self.calls else f", {self.current} while the site is busy"
+        rate = "" if self._per_second is None else f", {self._per_second:g} per second"
+        return f"<Limit: {self.calls} calls at a time{less}{rate}, {self._total} running>"
+
+    # For the dispatches.
+
+    def serve(self, workers: int) -> None:
+        """An executor with so many workers keeps to this limit from now on."""
+        with self._lock:
+            whole = self._current >= self.calls
+            self._workers += workers
+            if whole or self._calls is None:
+                self._current = float(self.calls)
+
+    def enter(self, dispatch: Dispatch, keep: Any) -> bool:
+        """Let a worker begin; if not, *dispatch* is told when there is room. *keep* lives so long.
+
+        Each that has begun is counted until :meth:`leave`.
+        """
+        with self._lock:
+            if self._full():
+                self._waiting[dispatch] = keep
+                return False
+            self._count(dispatch, +1)
+        return True
+
+    def leave(self, dispatch: Dispatch) -> list[Dispatch]:
+        """A worker has ended. Returns whom to tell that there is room: see :func:`admit`."""
+        with self._lock:
+            self._count(dispatch, -1)
+        return self.freed() if self._waiting else []
+
+    def recount(self, dispatch: Dispatch, running: int) -> None:
+        """Correct the count of *dispatch*, which was interrupted in between."""
+        with self._lock:
+            self._running[dispatch] = running
+            self._total = sum(self._running.values())
+
+    def _count(self, dispatch: Dispatch, change: int) -> None:
+        count = self._running.get(dispatch, 0) + change
+        if count:
+            self._running[dispatch] = count
+        else:
+            self._running.pop(dispatch, None)
+        self._total += change
+
+    def crowded(self, dispatch: Dispatch) -> bool:
+        """Whether a worker of *dispatch* that has done a call should make room for others."""
+        if self._total > self.current:
+            return True
+        waiting = len(self._waiting)
+        return waiting > 1 or (waiting == 1 and dispatch not in self._waiting)
+
+    def claim_start(self) -> float:
+        """Count a call that starts now; or the seconds until one may."""
+        if self._per_second is None:
+            return 0.0
+        with self._lock:
+            now = time.monotonic()
+            rate = self._per_second
+            if rate is None:
+                return 0.0
+            if self._next_start > now:
+                return self._next_start - now
+            self._next_start = max(self._next_start, now - _TOLERANCE) + 1 / rate
+        return 0.0
+
+    def give_start_back(self) -> None:
+        """The call that was counted did not start."""
+        with self._lock:
+            if self._per_second is not None:
+                self._next_start -= 1 / self._per_second
+
+    def overloaded(self, began: float) -> None:
+        """The site could not serve a call that began at *began* (of ``time.monotonic``)."""
+        with self._lock:
+            if began >= self._cut_at:  # else it was sent before the last cut took effect
+                self._current = max(1.0, self._current / 2)
+                self._cut_at = time.monotonic()
+
+    def succeeded(self) -> list[Dispatch]:
+        """The site has served a call. Returns whom to tell that there is room."""
+        if self._current >= self.calls:
+            return []
+        with self._lock:
+            if self._total < self.current:
+                return []  # it is not what holds calls back
+            self._current = min(float(self.calls), self._current + 1 / self._current)
+        return self.freed()
+
+    def freed(self) -> list[Dispatch]:
+        """Whom to tell that there is room; they are no longer waiting then."""
+        with self._lock:
+            room = self.current - self._total
+            told = list(self._waiting)[: max(0, room)]
+            kept = [self._waiting.pop(dispatch) for dispatch in told]
+        del kept  # after the lock: the last reference to an executor may be among them
+        return told
+
+    def _full(self) -> bool:
+        return self._total >= self.current
+
+
+def admit(dispatches: Iterable[Dispatch]) -> None:
+    """Tell them that there is room. Without any lock held: each takes its own."""
+    for dispatch in dispatches:
+        dispatch.admit_more()
+
+
+def _check_calls(calls: object) -> None:
+    if calls is None:
+        return
+    if not isinstance(calls, int) or isinstance(calls, bool) or calls < 1:
+        raise ValueError(f"Limit: calls must be an integer, at least 1, or None, not {calls!r}")
+
+
+def _check_rate(rate: object) -> None:
+    if rate is None:
+        return
+    if not isinstance(rate, (int, float)) or isinstance(rate, bool) or not 0 < rate < 1e9:
+        raise ValueError(f"Limit: per_second must be a positive number or None, not {rate!r}")

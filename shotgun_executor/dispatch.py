@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 from shotgun_executor.alarm import Alarm
 from shotgun_executor.call import DEFAULT, DELAYED, TAKEN, Call, End, State
 from shotgun_executor.errors import DependencyError, TooManyCalls
-from shotgun_executor.limit import Limit, admit
+from shotgun_executor.limit import Limit, Told, admit
 from shotgun_executor.line import Line
 from shotgun_executor.opening import Aborted
 from shotgun_executor.retry import Sent, sent_of
@@ -211,6 +211,7 @@ class Dispatch:
         """Accept no more calls; those accepted are run."""
         with self.lock:
             self._closed = True
+            self._room.notify_all()
 
     def when_idle(self, end: Callable[[], None]) -> None:
         """Call *end* as soon as nothing waits or runs any more."""
@@ -280,6 +281,7 @@ class Dispatch:
         except BaseException as error:
             with self.lock:
                 self._broken = error
+                self._room.notify_all()
             self.fail_waiting(_broken_pool(error))
             raise
         finally:
@@ -389,7 +391,7 @@ class Dispatch:
         self._runners.add(runner)
         return True
 
-    def _count_out(self, runner: Runner) -> list[Dispatch]:
+    def _count_out(self, runner: Runner) -> list[Told]:
         """*runner* ends. Returns whom to tell, after the lock, that there is room."""
         if runner not in self._runners:
             return []
@@ -408,7 +410,7 @@ class Dispatch:
         while self._dropped:
             self._dropped.popleft().cancel()
         passed_over: list[Call] = []  # freed after the lock: it may be the end of a user's object
-        told: list[Dispatch] = []
+        told: list[Told] = []
         with self.lock:
             call, pause = self._next_in_line(passed_over)
             if call is None:
@@ -740,7 +742,7 @@ class Dispatch:
             # The stdlib calls this under its own lock: it can take no other runner now, nor later.
             with self.lock:
                 told = [*told, *self._count_out(successor)]
-            admit(each for each in told if each is not self)
+            admit(each for each in told if each.dispatch is not self)
             self._desert(None if ended.cancelled() else ended.exception())
             self._end_if_idle()
             return
@@ -758,14 +760,14 @@ class Dispatch:
             told = self._count_out(runner)
             successor = Runner(self)
             wanted = not self._runners and self._admit(successor)
-        admit(each for each in told if each is not self)
+        admit(each for each in told if each.dispatch is not self)
         if wanted:  # others rely on the runner that could not be had
             try:
                 self._start_runner(successor)
             except BaseException as another:
                 with self.lock:
                     told = self._count_out(successor)
-                admit(each for each in told if each is not self)
+                admit(each for each in told if each.dispatch is not self)
                 if not isinstance(another, Exception):
                     raise  # Ctrl-C: whoever submits next starts a runner for all
                 self._desert(another)

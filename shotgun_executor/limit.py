@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from shotgun_executor.dispatch import Dispatch
 
-__all__ = ["Limit", "admit"]
+__all__ = ["Limit", "Told", "admit"]
 
 # Starts that were held up longer than this are not made up for. A thread is woken a little late;
 # without any tolerance that would add up.
 _TOLERANCE = 0.02
+
+
+class Told(NamedTuple):
+    """A dispatch to be told that there is room, and what has to live until it was."""
+
+    dispatch: Dispatch
+    keep: Any
 
 
 class Limit:
@@ -121,7 +128,7 @@ class Limit:
             self._count(dispatch, +1)
         return True
 
-    def leave(self, dispatch: Dispatch) -> list[Dispatch]:
+    def leave(self, dispatch: Dispatch) -> list[Told]:
         """A worker has ended. Returns whom to tell that there is room: see :func:`admit`."""
         with self._lock:
             self._count(dispatch, -1)
@@ -175,7 +182,7 @@ class Limit:
                 self._current = max(1.0, self._current / 2)
                 self._cut_at = time.monotonic()
 
-    def succeeded(self) -> list[Dispatch]:
+    def succeeded(self) -> list[Told]:
         """The site has served a call. Returns whom to tell that there is room."""
         if self._current >= self.calls:
             return []
@@ -185,22 +192,20 @@ class Limit:
             self._current = min(float(self.calls), self._current + 1 / self._current)
         return self.freed()
 
-    def freed(self) -> list[Dispatch]:
+    def freed(self) -> list[Told]:
         """Whom to tell that there is room; they are no longer waiting then."""
         with self._lock:
             room = self.current - self._total
-            told = list(self._waiting)[: max(0, room)]
-            kept = [self._waiting.pop(dispatch) for dispatch in told]
-        del kept  # after the lock: the last reference to an executor may be among them
-        return told
+            first = list(self._waiting)[: max(0, room)]
+            return [Told(dispatch, self._waiting.pop(dispatch)) for dispatch in first]
 
     def _full(self) -> bool:
         return self._total >= self.current
 
 
-def admit(dispatches: Iterable[Dispatch]) -> None:
+def admit(told: Iterable[Told]) -> None:
     """Tell them that there is room. Without any lock held: each takes its own."""
-    for dispatch in dispatches:
+    for dispatch, _ in told:
         dispatch.admit_more()
 
 

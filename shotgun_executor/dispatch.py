@@ -412,7 +412,7 @@ class Dispatch:
         passed_over: list[Call] = []  # freed after the lock: it may be the end of a user's object
         told: list[Told] = []
         with self.lock:
-            call, pause = self._next_in_line(passed_over)
+            call, pause = self._next_in_line(runner, passed_over)
             if call is None:
                 told = self._count_out(runner)
             if pause:
@@ -425,10 +425,13 @@ class Dispatch:
             self._end_if_idle()
         return call
 
-    def _next_in_line(self, passed_over: list[Call]) -> tuple[Optional[Call], float]:
+    def _next_in_line(
+        self, runner: Runner, passed_over: list[Call]
+    ) -> tuple[Optional[Call], float]:
         """The call to run now; or none, and the seconds until one may start if that is why."""
-        if self._ready and self.limit.crowded(self):
+        if runner.ran and self.limit.crowded(self):  # after one call at least: else none would run
             return None, 0.0
+        runner.ran = True
         pause = self.limit.claim_start()
         if pause:
             return None, pause
@@ -741,9 +744,9 @@ class Dispatch:
         if ended.cancelled() or isinstance(ended.exception(), BrokenThreadPool):
             # The stdlib calls this under its own lock: it can take no other runner now, nor later.
             with self.lock:
-                told = [*told, *self._count_out(successor)]
-            admit(each for each in told if each.dispatch is not self)
+                told += self._count_out(successor)
             self._desert(None if ended.cancelled() else ended.exception())
+            admit([each for each in told if each.dispatch is not self])
             self._end_if_idle()
             return
         admit(told)
@@ -760,14 +763,14 @@ class Dispatch:
             told = self._count_out(runner)
             successor = Runner(self)
             wanted = not self._runners and self._admit(successor)
-        admit(each for each in told if each.dispatch is not self)
+        admit([each for each in told if each.dispatch is not self])
         if wanted:  # others rely on the runner that could not be had
             try:
                 self._start_runner(successor)
             except BaseException as another:
                 with self.lock:
                     told = self._count_out(successor)
-                admit(each for each in told if each.dispatch is not self)
+                admit([each for each in told if each.dispatch is not self])
                 if not isinstance(another, Exception):
                     raise  # Ctrl-C: whoever submits next starts a runner for all
                 self._desert(another)
@@ -788,10 +791,11 @@ class Dispatch:
 class Runner:
     """What is handed to a worker thread: it runs calls until none waits."""
 
-    __slots__ = ("_dispatch", "calls", "handed_over", "keep")
+    __slots__ = ("_dispatch", "calls", "handed_over", "keep", "ran")
 
     def __init__(self, dispatch: Dispatch) -> None:
         self._dispatch = dispatch
+        self.ran = False  # it has had its turn
         self.keep: Any = None  # the executor: while it has work, it lives
         self.calls: list[Call] = []  # that it runs, each within the one before
         self.handed_over = False  # the stdlib's pool has it

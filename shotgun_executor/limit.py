@@ -7,8 +7,6 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from shotgun_executor.dispatch import Dispatch
 
 __all__ = ["Limit", "Told", "admit"]
@@ -203,10 +201,13 @@ class Limit:
         return self._total >= self.current
 
 
-def admit(told: Iterable[Told]) -> None:
+def admit(told: list[Told]) -> None:
     """Tell them that there is room. Without any lock held: each takes its own."""
-    for dispatch, _ in told:
-        dispatch.admit_more()
+    while told:
+        for dispatch, _ in told:
+            dispatch.admit_more()
+        # Some may have had nothing left to run, so that there is still room for others.
+        told = told[0].dispatch.limit.freed()
 
 
 def _check_calls(calls: object) -> None:

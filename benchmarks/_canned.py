@@ -31,7 +31,7 @@ _ID = re.compile(rb'"values":\s*\[\s*(\d+)\s*\]')
 _PAGE = re.compile(rb'"current_page":\s*(\d+)')
 _SIZE = re.compile(rb'"entities_per_page":\s*(\d+)')
 _LATENCY = re.compile(rb"latency=([\d.]+)")
-_WORDS = "wide lens on the harbour at dawn, fog < 20 m, café lights flicker behind".split()
+_NOTE = "wide lens on the harbour at dawn, fog < 20 m, café lights flicker behind"
 
 
 def row(number: int) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def row(number: int) -> dict[str, Any]:
         "type": "Shot",
         "id": number,
         "code": f"sh{number:05}",
-        "description": " ".join(_WORDS[number % 7 :]).replace("<", "&lt;"),
+        "description": _NOTE[number % 40 :].replace("<", "&lt;"),
         "sg_status_list": ("wtg", "rdy", "ip", "fin")[number % 4],
         "sg_cut_in": 1001,
         "sg_cut_out": 1001 + number % 300,

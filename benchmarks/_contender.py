@@ -19,7 +19,7 @@ from typing import Any
 
 from _clients import CONTENDERS, Contender, Prefetch, Site
 from _digest import digest
-from _profile import profile
+from _profile import ThreadProfiles
 from _shape import FIELDS, ROWS, SMALL_FIELDS
 
 
@@ -60,9 +60,8 @@ class Pages(Workload):
     def run(self, count: int) -> list[Any]:
         if isinstance(self._client, Prefetch):
             return self._client.pages(FIELDS, ROWS, count)
-        more = self._contender.more
         return self._client.map(
-            lambda sg, page: sg.find("Shot", [], FIELDS, limit=ROWS, page=page, **more),
+            lambda sg, page: sg.find("Shot", [], FIELDS, limit=ROWS, page=page),
             list(range(1, count + 1)),
         )
 
@@ -74,15 +73,17 @@ class Small(Workload):
     """``find_one`` by id."""
 
     def run(self, count: int) -> list[Any]:
-        more = self._contender.more
         return self._client.map(
-            lambda sg, number: sg.find_one("Shot", [["id", "is", number]], SMALL_FIELDS, **more),
+            lambda sg, number: sg.find_one("Shot", [["id", "is", number]], SMALL_FIELDS),
             list(range(1, count + 1)),
         )
 
 
 class Connecting(Small):
-    """A client that is new, and its first small call on each of so many connections."""
+    """A client that is new, and its first small call on each of so many connections.
+
+    The site answers none of the calls before it has all of them.
+    """
 
     def warm(self) -> None:
         self.run(1)
@@ -113,7 +114,13 @@ class Uploads(Workload):
         return f"{len(set(found))}:{hashlib.sha256(content).hexdigest()[:16]}"
 
 
-WORKLOADS = {"decode": Pages, "pages": Pages, "small": Small, "connect": Connecting, "upload": Uploads}
+WORKLOADS = {
+    "decode": Pages,
+    "pages": Pages,
+    "small": Small,
+    "connect": Connecting,
+    "upload": Uploads,
+}
 
 
 def measure(work: Workload, count: int, head: int) -> dict[str, Any]:
@@ -134,13 +141,17 @@ def main() -> None:
     name, workload, url = sys.argv[1:4]
     settings = json.loads(sys.stdin.readline())
     work = WORKLOADS[workload](CONTENDERS[name], Site(url, **settings["site"]), settings)
-    if settings.get("profile"):
-        print(json.dumps({"profile": profile(work, settings["count"])}), flush=True)
-    else:
-        work.warm()
-        print(json.dumps({"ready": True}), flush=True)
-        for line in sys.stdin:
-            print(json.dumps(measure(work, **json.loads(line))), flush=True)
+    profiles = ThreadProfiles() if settings["profile"] else None
+    work.warm()
+    print(json.dumps({"ready": True}), flush=True)
+    for line in sys.stdin:
+        task = json.loads(line)
+        if profiles is not None:
+            answer = {"profile": profiles.of(work, task["count"])}
+            work.clear()
+        else:
+            answer = measure(work, **task)
+        print(json.dumps(answer), flush=True)
     work.end()
 
 

@@ -14,38 +14,48 @@ _LINES = 30
 _ALL_THREADS = sys.version_info < (3, 12)  # from there on, one profile at a time
 
 
-def profile(work: Any, count: int) -> str:
-    """Warm *work* up, do it once under cProfile, and tell the functions that took the most."""
-    profiles: list[cProfile.Profile] = []
-    lock = threading.Lock()
+class ThreadProfiles:
+    """Profiles of all threads that start from now on, and of the one that does the work."""
 
-    def begin(*_event: object) -> None:
+    def __init__(self) -> None:
+        self._profiles: list[cProfile.Profile] = []
+        if _ALL_THREADS:
+            threading.setprofile(self._begin)
+
+    def of(self, work: Any, count: int) -> str:
+        """Do *work* once, and tell the functions that took the most."""
+        for earlier in self._profiles:
+            earlier.clear()
         own = cProfile.Profile(time.thread_time)
-        with lock:
-            profiles.append(own)
+        own.runcall(work.run, count)
+        return _text([own, *self._profiles], count)
+
+    def _begin(self, *_event: object) -> None:
+        """The first thing that is called in a thread."""
+        own = cProfile.Profile(time.thread_time)
+        self._profiles.append(own)
         own.enable()  # in place of this function
 
-    if _ALL_THREADS:
-        threading.setprofile(begin)
-    work.warm()
-    threading.setprofile(None)
-    for earlier in list(profiles):
-        earlier.clear()
-    mine = cProfile.Profile(time.thread_time)
-    mine.runcall(work.run, count)
-    work.clear()
-    return _text([mine, *profiles], count)
+
+class _Seen:
+    """What a profile has seen; ``create_stats`` of a profile would end it, by the wrong clock."""
+
+    def __init__(self, profile: cProfile.Profile) -> None:
+        profile.snapshot_stats()  # type: ignore[attr-defined]  # not in the stubs
+        self.stats = profile.stats  # type: ignore[attr-defined]  # likewise
+
+    def create_stats(self) -> None:
+        """Nothing to do; pstats calls it."""
 
 
 def _text(profiles: list[cProfile.Profile], count: int) -> str:
     written = io.StringIO()
     if not _ALL_THREADS:
         written.write("Only the main thread: Python 3.12 and later profile one at a time.\n")
-    merged = pstats.Stats(profiles[0], stream=written)
-    for other in profiles[1:]:
-        other.create_stats()
-        if other.stats:  # type: ignore[attr-defined]  # made by create_stats
-            merged.add(other)
+    seen = [found for found in map(_Seen, profiles) if found.stats]
+    merged = pstats.Stats(seen[0], stream=written)
+    for other in seen[1:]:
+        merged.add(other)
     seconds = merged.total_tt  # type: ignore[attr-defined]  # not in the stubs
     written.write(f"{count} items, {seconds * 1e6 / count:.0f} µs of CPU each under the profile\n")
     merged.strip_dirs().sort_stats("tottime").print_stats(_LINES)

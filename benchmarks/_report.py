@@ -37,7 +37,9 @@ class Report:
             factor = self._reached(goal)
             if factor is not None:
                 verdict = "met" if factor >= goal.factor else "**missed**"
-                lines.append(f"| {goal.text} | {goal.factor:g} × | {factor:.2f} × | {verdict} |")
+                lines.append(
+                    f"| {goal.text} | {goal.factor:g} times | {factor:.2f} times | {verdict} |"
+                )
         return "\n".join(lines) + "\n"
 
     def write(self) -> None:

@@ -1,12 +1,14 @@
-"""Requests as the official client sends them, over raw sockets: a client that costs next to nothing."""
+"""Requests as the official client sends them, over raw sockets at next to no cost."""
 
 from __future__ import annotations
 
 import json
 import socket
-import ssl
 import urllib.parse
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
+
+if TYPE_CHECKING:
+    import ssl
 
 AGENT = "shotgun-json (3.10.3); Python 3.11 (Linux); ssl OpenSSL 3.0"
 

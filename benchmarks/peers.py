@@ -23,7 +23,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -47,28 +47,54 @@ class Wrong(SystemExit):
     """A contender got other answers than the official client, or none."""
 
 
-class Place(NamedTuple):
-    """A site, and what a contender must know to work there."""
+class CannedPlace:
+    """The site with its answers ready."""
 
-    url: str
-    settings: dict[str, Any]
-    site: Any
+    def __init__(self, site: CannedSite) -> None:
+        self._site = site
+        self.url = site.url
+        self.settings = {"site": {"script_name": SCRIPT_NAME, "api_key": API_KEY}}
 
     def reset(self, plan: Plan) -> None:
         """Before a measurement."""
-        if isinstance(self.site, CannedSite):
-            self.site.control(plan.latency)
-        else:
-            self.site.set_latency(plan.latency)
-            self.site.clear()
+        self._site.control(plan.latency)
 
     def counts(self) -> tuple[int, int]:
         """Requests and connections since then."""
-        if isinstance(self.site, CannedSite):
-            counts = self.site.control()
-            return counts["requests"], counts["connections"]
-        seen = self.site.counters()
-        return seen.total, seen.connections
+        counts = self._site.control()
+        return counts["requests"], counts["connections"]
+
+
+class HttpsPlace:
+    """A sandbox over HTTPS."""
+
+    def __init__(self, sandbox: Sandbox, settings: dict[str, Any]) -> None:
+        self._sandbox = sandbox
+        self.url = sandbox.url
+        self.settings = settings
+
+    def reset(self, plan: Plan) -> None:
+        """Before a measurement."""
+        self._before = self._sandbox.counters()
+        if plan.gathers:
+            self._sandbox.hold("read")
+
+    def gather(self, count: int) -> None:
+        """Let calls go on when there are *count*, so that each is on a connection of its own."""
+        try:
+            self._sandbox.wait_for(count, "read", timeout=_LIMIT / 2)
+        except TimeoutError as error:
+            raise Wrong(f"connect: {error}") from None
+        finally:
+            self._sandbox.resume("read")
+
+    def counts(self) -> tuple[int, int]:
+        """Requests and connections since then."""
+        now, before = self._sandbox.counters(), self._before
+        return now.total - before.total, now.connections - before.connections
+
+
+Place = Union[CannedPlace, HttpsPlace]
 
 
 class Entrant:
@@ -101,10 +127,9 @@ class Entrant:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    def measure(self, count: int, head: int) -> dict[str, Any]:
-        """Have it do *count* items."""
+    def begin(self, count: int, head: int) -> None:
+        """Have it do *count* items; :meth:`answer` tells how it went."""
         self._tell({"count": count, "head": head})
-        return {**self.answer(), "count": count}
 
     def end(self) -> None:
         """Wait for its end, or end it."""
@@ -145,9 +170,9 @@ def entrants(
 
 @contextlib.contextmanager
 def canned_place(pages: int, *, compress: bool) -> Iterator[Place]:
-    """The site with its answers ready."""
+    """The site of pages and of small calls."""
     with CannedSite(pages, compress=compress) as site:
-        yield Place(site.url, {"site": {"script_name": SCRIPT_NAME, "api_key": API_KEY}}, site)
+        yield CannedPlace(site)
 
 
 @contextlib.contextmanager
@@ -165,7 +190,7 @@ def https_place() -> Iterator[Place]:
         trusted.write_bytes(usual.read_bytes() + Path(sandbox.ca_certs).read_bytes())
         file.write_bytes(random.Random(0).randbytes(UPLOAD_SIZE))
         site = {**sandbox.credentials, "ca_certs": str(trusted)}
-        yield Place(sandbox.url, {"site": site, "version": VERSION, "file": str(file)}, sandbox)
+        yield HttpsPlace(sandbox, {"site": site, "version": VERSION, "file": str(file)})
 
 
 def settings_for(plan: Plan, place: Place) -> dict[str, Any]:
@@ -174,6 +199,7 @@ def settings_for(plan: Plan, place: Place) -> dict[str, Any]:
         **place.settings,
         "site": {**place.settings["site"], "workers": plan.workers},
         "warm": plan.warm,
+        "profile": False,
     }
 
 
@@ -183,29 +209,40 @@ def compete(
     """All rounds of a workload."""
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     head = min(plan.count_for(name) for name in names)
-    place.reset(plan)
     with entrants(names, workload, place, settings_for(plan, place)) as all_entrants:
         for number in range(rounds):
             turn = all_entrants[number % len(names) :] + all_entrants[: number % len(names)]
             for entrant in turn:
-                place.reset(plan)
-                run = entrant.measure(plan.count_for(entrant.name), head)
-                check_traffic(entrant.name, workload, run["count"], place)
-                runs[entrant.name].append(run)
+                run = measure(entrant, plan, place, head)
+                count = plan.count_for(entrant.name)
+                check_traffic(entrant.name, workload, plan, place)
+                runs[entrant.name].append({**run, "count": count})
             check_answers(workload, {name: runs[name][-1] for name in names})
     return runs
 
 
-def check_traffic(name: str, workload: str, count: int, place: Place) -> None:
+def measure(entrant: Entrant, plan: Plan, place: Place, head: int) -> dict[str, Any]:
+    """One contender, once."""
+    place.reset(plan)
+    count = plan.count_for(entrant.name)
+    entrant.begin(count, head)
+    if plan.gathers:
+        assert isinstance(place, HttpsPlace)
+        place.gather(count)
+    return entrant.answer()
+
+
+def check_traffic(name: str, workload: str, plan: Plan, place: Place) -> None:
     """The site was asked for each answer; what is cached or shared was not measured.
 
     Raises:
         Wrong: It was not.
     """
+    count = plan.count_for(name)
     requests, connections = place.counts()
     if requests < count:
         raise Wrong(f"{workload}: {name} got {count} answers with {requests} requests")
-    if workload == "connect" and connections < count:
+    if plan.gathers and connections < count:
         raise Wrong(f"{workload}: {name} opened {connections} connections instead of {count}")
 
 
@@ -231,14 +268,11 @@ def check_answers(workload: str, runs: dict[str, dict[str, Any]]) -> None:
 
 def show_profile(workload: str, name: str, plan: Plan, *, compress: bool) -> None:
     """Print where the time of a contender goes."""
-    with contextlib.ExitStack() as stack:
-        place = stack.enter_context(place_for(plan, compress=compress))
-        place.reset(plan)
-        settings = {**settings_for(plan, place), "profile": True, "count": plan.count_for(name)}
-        entrant = Entrant(name, workload, place, settings)
-        stack.callback(entrant.end)
-        print(f"{plan.title}: {CONTENDERS[name].title}")
-        print(entrant.answer()["profile"])
+    with place_for(plan, compress=compress) as place:
+        settings = {**settings_for(plan, place), "profile": True}
+        with entrants([name], workload, place, settings) as (entrant,):
+            print(f"{plan.title}: {CONTENDERS[name].title}")
+            print(measure(entrant, plan, place, head=1)["profile"])
 
 
 def place_for(plan: Plan, *, compress: bool) -> contextlib.AbstractContextManager[Place]:
@@ -270,14 +304,30 @@ def parse(arguments: Optional[list[str]]) -> argparse.Namespace:
     add = parser.add_argument
     add("--quick", action="store_true", help="one round of little work")
     add("--rounds", type=int, help="3 unless told")
-    add("--workloads", nargs="+", choices=list(PLANS), default=list(PLANS), metavar="NAME",
-        help="some of: " + ", ".join(PLANS))
-    add("--contenders", nargs="+", choices=list(CONTENDERS), default=list(CONTENDERS),
-        metavar="NAME", help="some of: " + ", ".join(CONTENDERS))
+    add(
+        "--workloads",
+        nargs="+",
+        choices=list(PLANS),
+        default=list(PLANS),
+        metavar="NAME",
+        help="some of: " + ", ".join(PLANS),
+    )
+    add(
+        "--contenders",
+        nargs="+",
+        choices=list(CONTENDERS),
+        default=list(CONTENDERS),
+        metavar="NAME",
+        help="some of: " + ", ".join(CONTENDERS),
+    )
     add("--gzip", action="store_true", help="pages come compressed")
     add("--write", action="store_true", help="put table and plot into docs/")
-    add("--profile", choices=list(PLANS), metavar="WORKLOAD",
-        help="print a profile of the first of the contenders, ours unless told; measure nothing")
+    add(
+        "--profile",
+        choices=list(PLANS),
+        metavar="WORKLOAD",
+        help="print a profile of the first of the contenders, ours unless told; measure nothing",
+    )
     options = parser.parse_args(arguments)  # fmt: skip
     partial = options.quick or options.gzip or set(options.workloads) != set(PLANS)
     if options.write and (partial or len(options.contenders) < len(CONTENDERS)):

@@ -242,7 +242,7 @@ class Contender(NamedTuple):
 CONTENDERS = {
     "ours": Contender("this package, orjson", Futures, executor),
     "ours-stdlib": Contender("this package, no orjson", Futures, executor_without_orjson),
-    "ours-pool": Contender("this package, ShotgunPool in plain threads, orjson", Shared, pool),
+    "ours-pool": Contender("ShotgunPool, plain threads, orjson", Shared, pool),
     "official": Contender("official client, serial", Serial, official),
     "official-threads": Contender("official client, one per thread", PerThread, official),
     "rewrite": Contender("sg-python-api", Shared, rewrite, "sg-python-api"),
@@ -250,5 +250,5 @@ CONTENDERS = {
         "sg-python-api, page prefetch", Prefetch, rewrite_with_prefetch, "sg-python-api"
     ),
     "fpt": Contender("fpt-api", PerThread, fpt, "fpt-api"),
-    "floor": Contender("plain sockets and JSON (the floor)", Sockets, Socket, converts=False),
+    "floor": Contender("plain sockets, orjson (the floor)", Sockets, Socket, converts=False),
 }

@@ -16,6 +16,7 @@ import matplotlib.pyplot as plt
 
 OURS, OTHERS, FLOOR, GOAL = "#1f6feb", "#9aa4b2", "#d8dde4", "#c2410c"
 _COLUMNS = 2
+_ROOM = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}
 
 
 def main() -> None:
@@ -51,11 +52,12 @@ def draw(axis: Any, panel: dict[str, Any]) -> None:
     axis.set_xticks([])
     for place, value in zip(places, values):
         text = f" {value:,.0f} {panel['unit']}" if value >= 100 else f" {value:.3g} {panel['unit']}"
-        axis.text(value, place, text, va="center", ha="left")
+        axis.text(value, place, text, va="center", ha="left", bbox=_ROOM)
     for goal in panel["goals"]:
         axis.axvline(goal, color=GOAL, linewidth=1.2, linestyle=(0, (4, 3)))
     better = "less" if panel["less_is_better"] else "more"
-    axis.set_title(f"{panel['title']} ({better} is better)", loc="left", fontweight="bold")
+    axis.set_title(f"{panel['title']}\n", loc="left", fontweight="bold", pad=4)
+    axis.text(0, 1.02, f"{better} is better", transform=axis.transAxes, color="#57606a")
     axis.spines[["top", "right", "bottom"]].set_visible(False)
     axis.tick_params(left=False)
 

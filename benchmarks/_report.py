@@ -7,10 +7,11 @@ import platform
 import re
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
+from typing import Optional
 
 from _clients import CONTENDERS
 from _environments import PLOT, ROOT, python_of, variables
-from _plans import GOALS, METRICS, Goal, Metric, Results, advantage, median
+from _plans import GOALS, METRICS, PLANS, Goal, Metric, Results, advantage, median
 
 _PAGE = ROOT / "docs" / "benchmarks.md"
 _PLOT = ROOT / "docs" / "benchmarks.svg"
@@ -101,6 +102,9 @@ class Report:
                 times = f"{advantage(metric, self._results, name, (official,)):.2f}"
             value = _number(self._median(metric, name))
             lines.append(f"| {CONTENDERS[name].title} | {value} | {times} |")
+        if metric.most is not None:
+            most = _number(metric.most(PLANS[metric.workload]))
+            lines.append(f"| *workers ÷ latency, the most there can be* | {most} | |")
         return "\n".join(lines) + "\n"
 
     def _conditions(self) -> str:
@@ -119,12 +123,12 @@ class Report:
         runs = self._results.get(METRICS[goal.metric].workload, {})
         return tuple(name for name in goal.others if name in runs) if goal.contender in runs else ()
 
-    def _reached(self, goal: Goal) -> float | None:
+    def _reached(self, goal: Goal) -> Optional[float]:
         others = self._others(goal)
         metric = METRICS[goal.metric]
         return advantage(metric, self._results, goal.contender, others) if others else None
 
-    def _wanted(self, goal: Goal) -> float | None:
+    def _wanted(self, goal: Goal) -> Optional[float]:
         """The value at which a goal is met."""
         others = self._others(goal)
         if not others:
@@ -141,7 +145,7 @@ def _number(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _version(package: str) -> str | None:
+def _version(package: str) -> Optional[str]:
     try:
         return re.split(r"[+]", version(package))[0]
     except PackageNotFoundError:

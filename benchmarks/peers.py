@@ -54,6 +54,7 @@ class CannedPlace:
         self._site = site
         self.url = site.url
         self.settings = {"site": {"script_name": SCRIPT_NAME, "api_key": API_KEY}}
+        self.cpu = 0.0
 
     def reset(self, plan: Plan) -> None:
         """Before a measurement."""
@@ -62,7 +63,8 @@ class CannedPlace:
     def counts(self) -> tuple[int, int]:
         """Requests and connections since then."""
         counts = self._site.control()
-        return counts["requests"], counts["connections"]
+        self.cpu = counts["cpu"]
+        return int(counts["requests"]), int(counts["connections"])
 
 
 class HttpsPlace:
@@ -72,6 +74,7 @@ class HttpsPlace:
         self._sandbox = sandbox
         self.url = sandbox.url
         self.settings = settings
+        self.cpu = 0.0
 
     def reset(self, plan: Plan) -> None:
         """Before a measurement."""
@@ -91,6 +94,7 @@ class HttpsPlace:
     def counts(self) -> tuple[int, int]:
         """Requests and connections since then."""
         now, before = self._sandbox.counters(), self._before
+        self.cpu = now.cpu_seconds - before.cpu_seconds
         return now.total - before.total, now.connections - before.connections
 
 
@@ -208,6 +212,7 @@ def compete(
 ) -> dict[str, list[dict[str, Any]]]:
     """All rounds of a workload."""
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    busy = 0.0
     head = min(plan.count_for(name) for name in names)
     with entrants(names, workload, place, settings_for(plan, place)) as all_entrants:
         for number in range(rounds):
@@ -216,8 +221,10 @@ def compete(
                 run = measure(entrant, plan, place, head)
                 count = plan.count_for(entrant.name)
                 check_traffic(entrant.name, workload, plan, place)
+                busy = max(busy, place.cpu / run["wall"])
                 runs[entrant.name].append({**run, "count": count})
             check_answers(workload, {name: runs[name][-1] for name in names})
+    print(f"{workload}: the site was busy for {busy:.0%} at most", file=sys.stderr)
     return runs
 
 
@@ -303,7 +310,7 @@ def parse(arguments: Optional[list[str]]) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--quick", action="store_true", help="one round of little work")
-    add("--rounds", type=int, help="3 unless told")
+    add("--rounds", type=int, help="5 unless told")
     add(
         "--workloads",
         nargs="+",
@@ -332,7 +339,7 @@ def parse(arguments: Optional[list[str]]) -> argparse.Namespace:
     partial = options.quick or options.gzip or set(options.workloads) != set(PLANS)
     if options.write and (partial or len(options.contenders) < len(CONTENDERS)):
         parser.error("--write is for a run with everything in it")
-    options.rounds = options.rounds or (1 if options.quick else 3)
+    options.rounds = options.rounds or (1 if options.quick else 5)
     return options
 
 

@@ -90,7 +90,7 @@ def test_peers_too_few_requests_are_refused():
 
 def test_peers_profile_shows_our_functions():
     """The profile is of the work that is measured, with the time of the worker threads."""
-    done = peers("--profile", "decode", "--contenders", "ours")
+    done = peers("--profile", "small", "--contenders", "ours")
     assert done.returncode == 0, done.stderr
     assert "µs of CPU each" in done.stdout
     if sys.version_info < (3, 12):

@@ -91,14 +91,14 @@ class Futures:
     """An executor whose methods return futures."""
 
     def __init__(self, connect: Connect, site: Site) -> None:
-        self._executor = connect(site)
+        self.executor = connect(site)
 
     def map(self, function: Function, items: list[int]) -> list[Any]:
-        futures = [function(self._executor, item) for item in items]
+        futures = [function(self.executor, item) for item in items]
         return [future.result() for future in futures]
 
     def close(self) -> None:
-        self._executor.shutdown()
+        self.executor.shutdown()
 
 
 class Prefetch(Serial):

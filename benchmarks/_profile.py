@@ -51,7 +51,7 @@ class _Seen:
 def _text(profiles: list[cProfile.Profile], count: int) -> str:
     written = io.StringIO()
     if not _ALL_THREADS:
-        written.write("Only the main thread: Python 3.12 and later profile one at a time.\n")
+        written.write("Only the main thread: an older Python than 3.12 profiles all.\n")
     seen = [found for found in map(_Seen, profiles) if found.stats]
     merged = pstats.Stats(seen[0], stream=written)
     for other in seen[1:]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ssl
 import sys
 import threading
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, NamedTuple, Optional
 
@@ -213,7 +214,10 @@ class Socket:
     def _read(self, params: object) -> Any:
         site = self._site
         self._line.send(rpc(site.url, site.script_name, site.api_key, "read", params))
-        return self._loads(self._line.receive())["results"]["entities"]
+        body = self._line.receive()
+        if body.startswith(b"\x1f\x8b"):
+            body = zlib.decompress(body, wbits=31)  # of gzip
+        return self._loads(body)["results"]["entities"]
 
     def close(self) -> None:
         self._line.close()

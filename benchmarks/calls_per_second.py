@@ -11,111 +11,61 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Callable
+from typing import Any
 
-import shotgun_api3
+from _clients import Futures, PerThread, Serial, Site, executor, official
 
-from shotgun_executor import ShotgunExecutor
 from shotgun_executor.sandbox import Sandbox
 
 CALLS_PER_WORKER = 40
 FIELDS = ["code", "sg_status_list", "sg_cut_in"]
 
-Way = Callable[["list[int]"], "list[Any]"]
 
-
-def filters(number: int) -> list[Any]:
-    return [["id", "is", number]]
-
-
-class PlainClient:
-    """One client, one call at a time."""
-
-    def __init__(self, sandbox: Sandbox, workers: int) -> None:
-        self._sg = shotgun_api3.Shotgun(sandbox.url, **sandbox.credentials)
-
-    def __call__(self, ids: list[int]) -> list[Any]:
-        return [self._sg.find_one("Shot", filters(number), FIELDS) for number in ids]
-
-    def close(self) -> None:
-        self._sg.close()
-
-
-class HandRolledPool:
-    """What people write today: a ThreadPoolExecutor, and a client for each of its threads."""
-
-    def __init__(self, sandbox: Sandbox, workers: int) -> None:
-        self._local = threading.local()
-        self._clients: list[shotgun_api3.Shotgun] = []
-        self._threads = ThreadPoolExecutor(workers, initializer=self._connect, initargs=(sandbox,))
-
-    def _connect(self, sandbox: Sandbox) -> None:
-        self._local.sg = shotgun_api3.Shotgun(sandbox.url, **sandbox.credentials)
-        self._clients.append(self._local.sg)
-
-    def _find_one(self, number: int) -> Any:
-        return self._local.sg.find_one("Shot", filters(number), FIELDS)
-
-    def __call__(self, ids: list[int]) -> list[Any]:
-        return list(self._threads.map(self._find_one, ids))
-
-    def close(self) -> None:
-        self._threads.shutdown()
-        for client in self._clients:
-            client.close()
-
-
-class Futures:
-    """executor.find_one(...) for each, then the results."""
-
-    def __init__(self, sandbox: Sandbox, workers: int) -> None:
-        self._executor = ShotgunExecutor(sandbox.url, **sandbox.credentials, max_workers=workers)
-
-    def __call__(self, ids: list[int]) -> list[Any]:
-        found = [self._executor.find_one("Shot", filters(number), FIELDS) for number in ids]
-        return [future.result() for future in found]
-
-    def close(self) -> None:
-        self._executor.shutdown()
+def find_one(sg: Any, number: int) -> Any:
+    return sg.find_one("Shot", [["id", "is", number]], FIELDS)
 
 
 class Mapped(Futures):
-    """executor.map over the facade."""
+    """executor.map over the facade, in place of executor.find_one(...) for each."""
 
-    def __call__(self, ids: list[int]) -> list[Any]:
-        sg = self._executor.shotgun
-        return list(
-            self._executor.map(lambda number: sg.find_one("Shot", filters(number), FIELDS), ids)
-        )
+    def map(self, function: Any, items: list[int]) -> list[Any]:
+        sg = self.executor.shotgun
+        return list(self.executor.map(lambda item: function(sg, item), items))
 
 
-def measure(way: Any, ids: list[int]) -> tuple[float, float]:
+WAYS: dict[str, tuple[Any, Any]] = {
+    "PlainClient": (Serial, official),
+    "HandRolledPool": (PerThread, official),
+    "Futures": (Futures, executor),
+    "Mapped": (Mapped, executor),
+}
+
+
+def measure(name: str, way: Any, ids: list[int]) -> tuple[float, float]:
     """Calls per second, and milliseconds of CPU per call in this process."""
     wall, cpu = time.perf_counter(), time.process_time()
-    found = way(ids)
+    found = way.map(find_one, ids)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     if [shot["id"] for shot in found] != ids:
-        raise SystemExit(f"{type(way).__name__}: wrong answers")
+        raise SystemExit(f"{name}: wrong answers")
     return len(ids) / wall, cpu / len(ids) * 1000
 
 
 def compare(sandbox: Sandbox, workers: int, rounds: int, latency: float) -> None:
     ids = [1 + number % 500 for number in range(workers * CALLS_PER_WORKER)]
-    ways = [cls(sandbox, workers) for cls in (HandRolledPool, Futures, Mapped)]
-    plain = PlainClient(sandbox, 1)
-    for way in ways:  # threads and connections are there, as in a long run
-        way(ids[: workers * 2])
+    site = Site(sandbox.url, sandbox.script_name, sandbox.api_key, workers)
+    ways = {name: way(connect, site) for name, (way, connect) in WAYS.items()}
+    for name, way in ways.items():  # threads and connections are there, as in a long run
+        way.map(find_one, ids[: 1 if name == "PlainClient" else workers * 2])
     figures: dict[str, list[tuple[float, float]]] = {}
     try:
         for _ in range(rounds):
-            figures.setdefault("PlainClient", []).append(measure(plain, ids[:CALLS_PER_WORKER]))
-            for way in ways:
-                figures.setdefault(type(way).__name__, []).append(measure(way, ids))
+            for name, way in ways.items():
+                given = ids[:CALLS_PER_WORKER] if name == "PlainClient" else ids
+                figures.setdefault(name, []).append(measure(name, way, given))
     finally:
-        for way in (plain, *ways):
+        for way in ways.values():
             way.close()
     report(workers, latency, figures)
 

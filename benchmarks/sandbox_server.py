@@ -8,14 +8,14 @@ best of a few rounds of a second or less. The server has one thread: it uses one
 from __future__ import annotations
 
 import argparse
-import json
-import socket
 import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from _wire import Line, by_id, read_params, rpc
 
 from shotgun_executor.sandbox import Sandbox
 
@@ -41,71 +41,14 @@ class Figure(NamedTuple):
     cpu_microseconds: float
 
 
-class Line:
-    """A keep-alive connection that sends prepared requests."""
-
-    def __init__(self, url: str) -> None:
-        host, port = url.rpartition("//")[2].split(":")
-        self._socket = socket.create_connection((host, int(port)), timeout=30)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def send(self, request: bytes) -> None:
-        """Send one request."""
-        self._socket.sendall(request)
-
-    def receive(self) -> bytes:
-        """The body of one answer."""
-        data = self._socket.recv(65536)
-        while b"\r\n\r\n" not in data:
-            data += self._socket.recv(65536)
-        head, _, body = data.partition(b"\r\n\r\n")
-        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
-        parts = [body]
-        missing = length - len(body)
-        while missing > 0:
-            parts.append(self._socket.recv(min(missing, 1 << 20)))
-            missing -= len(parts[-1])
-        return b"".join(parts)
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._socket.close()
-
-
 def prepare(sandbox: Sandbox, method: str, params: object = None) -> bytes:
     """The bytes of a request as the official client sends it."""
-    auth = {"script_name": sandbox.script_name, "script_key": sandbox.api_key}
-    call = {"method_name": method, "params": [auth, params] if params else []}
-    body = json.dumps(call, ensure_ascii=False).encode()
-    head = (
-        f"POST /api3/json HTTP/1.1\r\nHost: {sandbox.url[7:]}\r\n"
-        "user-agent: shotgun-json (3.10.3); Python 3.11 (Linux); ssl OpenSSL 3.0\r\n"
-        "content-type: application/json; charset=utf-8\r\nconnection: keep-alive\r\n"
-        f"accept-encoding: gzip, deflate\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
+    return rpc(sandbox.url, sandbox.script_name, sandbox.api_key, method, params)
 
 
 def read(sandbox: Sandbox, filters: list[object], fields: list[str], page_size: int) -> bytes:
     """The request that find and find_one send."""
-    return prepare(
-        sandbox,
-        "read",
-        {
-            "type": "Shot",
-            "return_fields": fields,
-            "filters": {"logical_operator": "and", "conditions": filters},
-            "return_only": "active",
-            "paging": {"entities_per_page": page_size, "current_page": 1},
-            "return_paging_info": False,
-            "api_return_image_urls": True,
-        },
-    )
-
-
-def by_id(entity_id: int) -> list[object]:
-    """The filters of a lookup by id."""
-    return [{"path": "id", "relation": "is", "values": [entity_id]}]
+    return prepare(sandbox, "read", read_params(filters, fields, page_size))
 
 
 def measure(sandbox: Sandbox, requests: list[bytes], connections: int) -> Figure:

@@ -1,0 +1,110 @@
+"""The benchmark beside other clients does the same work for each, and compares the answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+HERE = {  # contenders that need nothing from PyPI
+    "decode": ["ours", "ours-stdlib", "official", "floor"],
+    "pages": ["ours", "ours-pool", "official-threads", "floor"],
+    "small": ["ours", "official", "official-threads", "floor"],
+}
+
+TAMPERED = """
+import sys
+sys.path.insert(0, {folder!r})
+import peers
+real = peers.Entrant.answer
+def answer(self):
+    found = real(self)
+    if self.name == "floor" and "{what}" in found:
+        found["{what}"] = "other"
+    return found
+peers.Entrant.answer = answer
+peers.main(sys.argv[1:])
+"""
+
+
+def run(program: list[str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the benchmark as a user would, on little work."""
+    return subprocess.run(
+        [sys.executable, *program, "--quick", *arguments],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=55,
+        check=False,
+    )
+
+
+def peers(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run it with the contenders that are here."""
+    return run([str(BENCHMARKS / "peers.py")], *arguments)
+
+
+@pytest.mark.parametrize("workload", list(HERE))
+def test_peers_agree(workload: str):
+    """Our clients, the official one and plain sockets get the same, and each has a row."""
+    done = peers("--workloads", workload, "--contenders", *HERE[workload])
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in done.stdout.splitlines() if line.startswith("| this package, orjson")]
+    assert len(rows) == (2 if workload == "small" else 1)  # of calls: their CPU and their rate
+    assert "plain sockets" in done.stdout
+    assert "| CPU per" in done.stdout or workload == "pages"
+
+
+def test_peers_agree_over_https():
+    """So they do with new connections over HTTPS and with uploads, which the site has counted."""
+    done = peers("--workloads", "connect", "upload", "--contenders", "ours", "official", "floor")
+    assert done.returncode == 0, done.stderr
+    assert "CPU of 32 new HTTPS connections" in done.stdout
+    assert "CPU per upload" in done.stdout
+
+
+@pytest.mark.parametrize("what", ["all", "head"])
+def test_peers_other_answers_are_refused(what: str):
+    """A contender that got something else ends the run: its figures would mean nothing."""
+    program = TAMPERED.format(folder=str(BENCHMARKS), what=what)
+    done = run(["-c", program], "--workloads", "decode", "--contenders", "official", "floor")
+    assert done.returncode != 0
+    assert "floor got other answers than the official client" in done.stderr
+
+
+def test_peers_too_few_requests_are_refused():
+    """Answers that the site was not asked for do not count."""
+    program = TAMPERED.format(folder=str(BENCHMARKS), what="none").replace(
+        "peers.main", "peers.CannedPlace.counts = lambda self: (0, 0)\npeers.main"
+    )
+    done = run(["-c", program], "--workloads", "decode", "--contenders", "official")
+    assert done.returncode != 0
+    assert "official got 3 answers with 0 requests" in done.stderr
+
+
+def test_peers_profile_shows_our_functions():
+    """The profile is of the work that is measured, with the time of the worker threads."""
+    done = peers("--profile", "small", "--contenders", "ours")
+    assert done.returncode == 0, done.stderr
+    assert "µs of CPU each" in done.stdout
+    if sys.version_info < (3, 12):
+        assert "transport.py" in done.stdout
+
+
+def test_canned_rows_are_what_they_are_said_to_be():
+    """Ten fields: two dates, one link, one list of five links."""
+    program = "import json, _canned, _shape; print(json.dumps([_canned.row(7), _shape.FIELDS]))"
+    environment = {**os.environ, "PYTHONPATH": str(BENCHMARKS)}
+    out = subprocess.check_output([sys.executable, "-c", program], env=environment, timeout=30)
+    row, fields = json.loads(out)
+    assert list(row) == ["type", "id", *fields]
+    assert len(fields) == 10
+    assert len(row["assets"]) == 5
+    assert set(row["sg_sequence"]) == {"type", "id", "name"}
+    assert row["created_at"].endswith("Z")

@@ -89,6 +89,8 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
             ``config.timeout_secs`` is set, that holds instead.
         retries: How often a call that may be repeated is repeated, or a :class:`Retries` that
             says more; 0 fails at once.
+        renew_session: A function that returns a new session token when the site says that the one
+            in use has expired, or None to give up; called once for all, see :ref:`sign-in`.
         **arguments: What else ``Shotgun`` takes: ``http_proxy``, ``ca_certs``, ``login`` and
             ``password``, ``session_token``, ... Nothing connects before the first call, unless
             ``connect=True`` asks for it.
@@ -114,6 +116,7 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
         connect_timeout: Optional[float] = CONNECT_LIMIT,
         read_timeout: Optional[float] = READ_LIMIT,
         retries: Union[int, Retries, None] = None,
+        renew_session: Optional[Callable[[], Optional[str]]] = None,
         **arguments: Unpack[ShotgunArguments],
     ) -> None:
         check_count("ShotgunExecutor", "max_workers", max_workers)
@@ -132,6 +135,7 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
             arguments,
             limits_of("ShotgunExecutor", connect_timeout, read_timeout),
             retries_of("ShotgunExecutor", retries),
+            renew_session,
         )
         self._pool = ConnectionPool(self._prototype, max_idle=max_idle)
         self._leases = ThreadLeases(self._pool)

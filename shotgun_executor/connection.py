@@ -327,7 +327,7 @@ class _PooledShotgun(Shotgun):
         return answer
 
     def _call_rpc(self, method: str, params: Any, *args: Any, **kwargs: Any) -> Any:
-        """Make a call; again with a new session token, if the site says that its own has expired."""
+        """Make a call; again with a new session token, if the site says that its own is over."""
         call = functools.partial(self._call_once, method, params, *args, **kwargs)
         if method == "info":  # carries no credentials
             return call()

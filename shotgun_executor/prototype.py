@@ -18,8 +18,8 @@ from shotgun_executor.connection import (
     template_class,
     usable_capabilities,
 )
-from shotgun_executor.once import Once
 from shotgun_executor.errors import bare_error, same_error
+from shotgun_executor.once import Once
 from shotgun_executor.opening import Limits
 from shotgun_executor.retry import Repeats, Retries
 from shotgun_executor.session import Sessions
@@ -234,7 +234,7 @@ class Prototype:
         As the constructor of ``Shotgun`` does, but at the first call rather than when the client
         is made.
         """
-        config = getattr(self.template, "config", None)
+        config: Any = getattr(self.template, "config", None)
         if getattr(config, "auth_token", None) is None or self.sessions.led_here:
             return
 

@@ -44,6 +44,7 @@ RENEWAL_LIMIT = 300.0
 RENEWAL_PAUSE = 30.0
 """Seconds after a refused renewal in which nobody is asked again."""
 
+_SLICE = 1.0  # seconds after which Ctrl-C is noticed at the latest
 # How often one request is sent again with another token: one that was there already, a new one, and
 # those that expire meanwhile.
 _MOST_REPEATS = 4
@@ -59,20 +60,21 @@ _leading: contextvars.ContextVar[tuple[_Flight, ...]] = contextvars.ContextVar(
 )
 
 
-class NotRenewed(ShotgunError):
+class NotRenewed(ShotgunError):  # noqa: N818 - says what happened
     """No new session token was got; the text says why, and ``reason`` is what the reason raised."""
 
     reason: Optional[Exception] = None
 
 
 class _Flight:
-    """One attempt to get a token, by one thread for all who wait."""
+    """One attempt to get a token, by one thread for all who wait; or the wait for another one."""
 
     def __init__(self) -> None:
         self.thread = threading.get_ident()
         self.began = time.monotonic()
         self.error: Optional[Exception] = None
-        self.waiting: list[threading.Event] = []  # one for each who waits: it may be woken alone
+        self.woken = threading.Event()  # for a wait: one for each, since each is aborted alone
+        self.waiting: list[threading.Event] = []  # of those who wait for this
 
     @property
     def led_here(self) -> bool:
@@ -102,7 +104,7 @@ class Sessions:
     * If the attempt fails, all who wait for it fail, and nobody is asked for the same token again
       for :data:`RENEWAL_PAUSE` seconds. A new token that the site refuses counts as a failure.
     * If the attempt is interrupted (Ctrl-C), one of those who waited takes over.
-    * A call that is a part of the attempt, as one made by the user's function, does not wait for it.
+    * A call that is a part of the attempt, as those of the user's function, does not wait for it.
     """
 
     def __init__(self, renew: Optional[Callable[[], Optional[str]]] = None) -> None:
@@ -145,26 +147,15 @@ class Sessions:
             Aborted: The wait was aborted.
             Exception: What *make* has raised; one like it for those who waited.
         """
-        while True:
-            mine: Optional[_Flight] = _Flight()
-            flight: Optional[_Flight] = None
-            woken = threading.Event()
+        new: Optional[str] = None
+        while new is None:
+            mine = _Flight()
             try:
-                with self._lock:
-                    shared = read()
-                    if shared is not None and shared != token:
-                        return shared
-                    flight = self._flight
-                    if flight is None:
-                        flight = self._flight = mine
-                    elif not flight.led_here and flight.left > 0:
-                        flight.waiting.append(woken)
-                if flight is mine:
-                    return _lead(flight, make)
-                _wait_for(flight, woken, switch)
+                new = self._lead_or_wait(mine, token, read, make, switch)
             finally:
-                self._end(mine, woken)
-                mine = flight = None  # an error holds this frame, and a flight may hold an error
+                self._end(mine)  # once more: Ctrl-C may have come within the other
+                del mine  # an error holds this frame, and a flight may hold an error
+        return new
 
     def renewed(
         self,
@@ -192,6 +183,45 @@ class Sessions:
         """The site has accepted *token*."""
         if self._unproven is not None and token == self._unproven:
             self._unproven = None
+
+    def _lead_or_wait(
+        self,
+        mine: _Flight,
+        token: Optional[str],
+        read: Callable[[], Optional[str]],
+        make: Callable[[], str],
+        switch: AbortSwitch,
+    ) -> Optional[str]:
+        """The new token, as far as it is there by now; *mine* is under way if nobody else's is."""
+        flight: Optional[_Flight] = None
+        try:
+            with self._lock:
+                shared = read()
+                if shared is not None and shared != token:
+                    return shared
+                flight = self._flight
+                if flight is None:
+                    flight = self._flight = mine
+                elif not flight.led_here and flight.left > 0:
+                    flight.waiting.append(mine.woken)
+            if flight is mine:
+                return _lead(mine, make)
+            _wait_for(flight, mine.woken, switch)
+        finally:
+            self._end(mine)
+            del mine, flight
+        return None
+
+    def _end(self, mine: _Flight) -> None:
+        """However an attempt or a wait has ended, nobody waits for what will not come."""
+        with self._lock:
+            flight = self._flight
+            if flight is mine:
+                for woken in mine.waiting:
+                    woken.set()
+                self._flight = None
+            elif flight is not None and mine.woken in flight.waiting:
+                flight.waiting.remove(mine.woken)
 
     # What is done by whoever leads an attempt.
 
@@ -235,18 +265,6 @@ class Sessions:
         LOG.info("the session was renewed")
         return token
 
-    def _end(self, mine: Optional[_Flight], woken: threading.Event) -> None:
-        """However an attempt or a wait has ended, nobody waits for what will not come."""
-        with self._lock:
-            flight = self._flight
-            waiting = []
-            if flight is mine and flight is not None:
-                waiting, self._flight = flight.waiting, None
-            elif flight is not None and woken in flight.waiting:
-                flight.waiting.remove(woken)
-        for event in waiting:
-            event.set()
-
 
 def _lead(flight: _Flight, make: Callable[[], str]) -> str:
     reset = _leading.set((*_leading.get(), flight))
@@ -263,9 +281,11 @@ def _wait_for(flight: _Flight, woken: threading.Event, switch: AbortSwitch) -> N
     """Wait until *flight* is over; what it has failed with, this fails with too."""
     if flight.led_here:
         raise NotRenewed("the call is made by what renews the session")
-    left = flight.left
-    if left <= 0 or not switch.wait(woken, left):
-        raise NotRenewed(f"another call has waited for more than {RENEWAL_LIMIT:g} s for a session")
+    # In slices: a lock may sleep through a signal that comes just before it does, and on Windows
+    # through all of them.
+    while not switch.wait(woken, max(0.0, min(flight.left, _SLICE))):
+        if flight.left <= 0:
+            raise NotRenewed(f"another call is at it for more than {RENEWAL_LIMIT:g} s")
     if flight.error is not None:
         raise same_error(flight.error)
 

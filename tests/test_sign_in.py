@@ -347,6 +347,39 @@ def test_session_wait_for_a_renewal_is_aborted(sandbox):
         assert len(renew.calls) == 1
 
 
+def test_session_renewal_whose_call_is_aborted_is_kept(sandbox):
+    """abort() does not end the user's function; its token is there for the next call."""
+    with contextlib.ExitStack() as stack:
+        gate = Gate()
+        renew = Renewal(sandbox, lambda: gate(None) or new_token(sandbox))
+        pool, _ = stack.enter_context(
+            front_of(
+                "ShotgunPool", sandbox.url, session_token=new_token(sandbox), renew_session=renew
+            )
+        )
+        expired(pool, sandbox)
+        lease = stack.enter_context(contextlib.closing(Leased(pool)))
+        aborted = in_thread(lambda: lease.connection.run(lambda sg: sg.find("Shot", [])))
+        gate.wait_for(1)
+        lease.connection.abort()
+        gate.open()
+        with pytest.raises(Aborted):
+            aborted()
+        assert pool.find("Shot", []) == []
+        assert len(renew.calls) == 1
+
+
+class Leased:
+    """A connection of a pool."""
+
+    def __init__(self, pool):
+        self._lease = pool.lease()
+        self.connection = self._lease.connection
+
+    def close(self):
+        self._lease.release()
+
+
 @pytest.mark.skipif(os.name == "nt", reason="sends a signal")
 def test_session_wait_for_a_renewal_ends_by_ctrl_c(front, sandbox):
     """The main thread, which waits for somebody else's renewal, is interrupted at once."""
@@ -750,6 +783,20 @@ def renewed(sessions):
         shared[0] = token
 
     return sessions.renewed("old", lambda: shared[0], share, AbortSwitch())
+
+
+def test_sessions_in_a_forked_process_wait_for_nobody_of_the_parent():
+    """What the parent's thread was at is not under way in the child."""
+    sessions = Sessions(lambda: "new")
+    gate = Gate()
+    parent = in_thread(
+        lambda: sessions.newer("old", lambda: None, lambda: gate("x"), AbortSwitch())
+    )
+    gate.wait_for(1)
+    sessions.forget_parent()
+    assert renewed(sessions) == "new"
+    gate.opened.set()
+    parent()
 
 
 def test_sessions_wait_is_told_of_a_failure_of_the_same_class():

@@ -285,7 +285,7 @@ def _wait_for(flight: _Flight, woken: threading.Event, switch: AbortSwitch) -> N
     # through all of them.
     while not switch.wait(woken, max(0.0, min(flight.left, _SLICE))):
         if flight.left <= 0:
-            raise NotRenewed(f"another call is at it for more than {RENEWAL_LIMIT:g} s")
+            raise NotRenewed(f"another call has been signing in for more than {RENEWAL_LIMIT:g} s")
     if flight.error is not None:
         raise same_error(flight.error)
 

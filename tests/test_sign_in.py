@@ -14,7 +14,13 @@ import shotgun_api3
 from shotgun_api3 import AuthenticationFault, Shotgun
 from shotgun_api3.shotgun import ShotgunFileDownloadError
 
-from shotgun_executor import ShotgunExecutor, ShotgunPool, ThreadLocalShotgun, session
+from shotgun_executor import (
+    ShotgunExecutor,
+    ShotgunPool,
+    ThreadLocalShotgun,
+    UploadError,
+    session,
+)
 from shotgun_executor.opening import Aborted, AbortSwitch
 from shotgun_executor.retry import Sent, sent_of
 from shotgun_executor.session import NotRenewed, Sessions
@@ -198,8 +204,13 @@ def test_session_is_not_renewed_for_who_signs_in_otherwise(front, sandbox):
         sg, _ = front(sandbox.url, **wrong, renew_session=renew)
         with pytest.raises(AuthenticationFault):
             sg.find("Shot", [])
-    assert renew.calls == []
     assert sandbox.counters().requests["read"] == 2
+    sg, _ = front(sandbox.url, **sandbox.credentials, renew_session=renew)
+    assert sg.get_session_token()  # for downloads: requests go on with the key
+    sandbox.fail_next("read", "session_expired")
+    with pytest.raises(AuthenticationFault):
+        sg.find("Shot", [])
+    assert renew.calls == []
 
 
 def test_session_that_a_call_has_set_for_itself_is_not_renewed(sandbox):
@@ -315,7 +326,9 @@ def test_session_renewal_that_hangs_holds_nobody_longer_than_its_limit(front, sa
     sg, _, gate, first, renew = blocked(front, sandbox)
     try:
         for _ in range(3):
-            with pytest.raises(AuthenticationFault, match="another call is at it for more than"):
+            with pytest.raises(
+                AuthenticationFault, match="another call has been signing in for more than"
+            ):
                 sg.find("Shot", [])
         assert len(renew.calls) == 1
     finally:
@@ -465,6 +478,28 @@ def test_session_renewal_may_wait_for_futures_of_its_executor(sandbox):
     assert {type(error) for error in errors} == {AuthenticationFault}
 
 
+def test_session_renewal_may_wait_for_a_future_from_before(sandbox):
+    """One worker, which must run the call itself: it fails rather than wait for its own end."""
+    errors = []
+
+    def renew():
+        errors.append(later[0].exception(LONG))
+        return new_token(sandbox)
+
+    with ShotgunExecutor(
+        sandbox.url, session_token=new_token(sandbox), renew_session=renew, max_workers=1
+    ) as executor:
+        executor.find("Project", []).result(LONG)
+        sandbox.hold("read", before=True)
+        first = executor.find("Shot", [])
+        sandbox.wait_for(1, "read")
+        later = [executor.find("Shot", [])]
+        sandbox.expire_sessions()
+        sandbox.resume()
+        assert first.result(LONG) == []
+    assert [type(error) for error in errors] == [AuthenticationFault]
+
+
 def test_session_renewals_of_two_pools_may_need_each_other(sandbox):
     """The function of one pool uses another, whose function uses the first: no lock-up."""
 
@@ -612,6 +647,26 @@ def test_session_that_ends_before_a_form_with_a_file_sends_the_file_again(tmp_pa
         assert form(first)["session_token"][0] == b"old"
         assert form(second)["session_token"][0] == b"new"
         assert form(second)["file"][0] == b"text" * 1000
+
+
+@pytest.mark.parametrize(
+    ("refusal", "kind"),
+    [(refused_form, AuthenticationFault), (to_sign_in, UploadError)],
+)
+def test_session_that_ends_before_a_form_and_is_not_renewed_has_sent_nothing(
+    tmp_path, refusal, kind
+):
+    """A form that was refused was not carried out, and the error says why there was no other."""
+    path = tmp_path / "sh010.txt"
+    path.write_bytes(b"text")
+    storage = Storage(FORMS)
+    storage.faults = [("/upload/upload_file", refusal)]
+    with serving(storage) as server:
+        with ShotgunPool(server.url, session_token="old", renew_session=lambda: None) as sg:
+            with pytest.raises(kind, match="renew_session returned None") as caught:
+                sg.upload("Version", 1, str(path))
+    assert sent_of(caught.value) is Sent.NOTHING
+    assert len(storage.of("/upload/upload_file")) == 1
 
 
 @pytest.mark.parametrize("where", ["memory", "disk"])

@@ -5,6 +5,7 @@ Nothing here keeps or shows a token longer than it must: what is logged or raise
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import itertools
 import logging
@@ -173,8 +174,8 @@ class Sessions:
 
         def make() -> str:
             token = self._new_token(expired)
-            share(expired, token)
             self._unproven = token
+            share(expired, token)
             return token
 
         return self.newer(expired, read, make, switch)
@@ -237,7 +238,9 @@ class Sessions:
         except NotRenewed as error:
             LOG.info("the session was not renewed: %s", error)
             kept = bare_error(error)
-            kept.reason = error.reason and bare_error(error.reason)
+            kept.reason = None
+            with contextlib.suppress(Exception):  # a class of the user's may not be made so
+                kept.reason = error.reason and bare_error(error.reason)
             self._refusal = _Refusal(expired, time.monotonic(), kept)
             raise
         self._refusal = None

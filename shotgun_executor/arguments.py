@@ -54,6 +54,7 @@ def prototype_of(
     arguments: Mapping[str, Any],
     limits: Optional[Limits] = None,
     retries: Optional[Retries] = None,
+    renew_session: Optional[Callable[[], Optional[str]]] = None,
 ) -> Prototype:
     """The prototype that the arguments of *owner*'s constructor describe. Nothing is sent.
 
@@ -61,6 +62,16 @@ def prototype_of(
         TypeError: An argument has the wrong type, or does not go with the others.
         ValueError: The URL has no scheme, or the credentials are missing or contradictory.
     """
+    if renew_session is not None and not callable(renew_session):
+        raise TypeError(
+            f"{owner}: renew_session must be a function that returns a new session token, "
+            f"not a {type(renew_session).__name__}"
+        )
+    settings: dict[str, Any] = {
+        "limits": limits,
+        "retries": retries,
+        "renew_session": renew_session,
+    }
     keywords = {"script_name": script_name, "api_key": api_key, **arguments}
     given = sorted(
         name
@@ -74,12 +85,11 @@ def prototype_of(
                 f"{owner}: factory must be a function that returns a new Shotgun at each call, "
                 f"not a {type(factory).__name__}"
             )
-        return Prototype(factory=factory, limits=limits, retries=retries)
+        return Prototype(factory=factory, **settings)
     if isinstance(base_url, Shotgun):
         _refuse_beside(owner, "a Shotgun", given)
-        return Prototype(base_url, limits=limits, retries=retries)
-    shotgun = _shotgun(owner, base_url, keywords)
-    return Prototype(shotgun, limits=limits, retries=retries)
+        return Prototype(base_url, **settings)
+    return Prototype(_shotgun(owner, base_url, keywords), **settings)
 
 
 def _refuse_beside(owner: str, what: str, given: list[str]) -> None:

@@ -35,6 +35,7 @@ from shotgun_executor.opening import Aborted, AbortSwitch
 from shotgun_executor.outcome import add_text, mark_unknown, unknown_request
 from shotgun_executor.plain import copy_plain
 from shotgun_executor.retry import Sent, Trace, is_read_request
+from shotgun_executor.session import CREDENTIALS, in_session
 from shotgun_executor.settings import (
     OWN_ATTRIBUTES,
     changed,
@@ -164,6 +165,37 @@ class Connection:
                 config[name] = given[name]
             else:
                 del config[name]
+
+    def signs_in_as_all(self) -> bool:
+        """Whether the call has left the credentials alone that it was given."""
+        given = self._given
+        if given is None:
+            return False
+        config = vars(self.client.config)
+        return all(given.get(name) == config.get(name) for name in CREDENTIALS)
+
+    def session_token(self, ask: Callable[[], str], expired: Optional[str] = None) -> str:
+        """The session token of the client, unless it is *expired*; else one asked for with *ask*.
+
+        It is asked for once for all connections.
+        """
+        config = self.client.config
+        token: Optional[str] = config.session_token
+        if token and token != expired:
+            return token
+        alone = not self.signs_in_as_all() or self.prototype.sessions.led_here
+        config.session_token = None  # else the client would not ask
+        if alone:
+            return ask()
+        shared = self.prototype.ask_session_token(expired, ask, self.switch)
+        self.use_session_token(shared)
+        return shared
+
+    def use_session_token(self, token: str) -> None:
+        """Go on with a session token that all connections share by now."""
+        self.client.config.session_token = token
+        if self._given is not None:
+            self._given["session_token"] = token  # it is none that the call has set
 
     def abort(self, call_number: Optional[int] = None) -> bool:
         """End the call that is under way, from any thread; it raises ``Aborted``.
@@ -295,6 +327,13 @@ class _PooledShotgun(Shotgun):
         return answer
 
     def _call_rpc(self, method: str, params: Any, *args: Any, **kwargs: Any) -> Any:
+        """Make a call; again with a new session token, if the site says that its own is over."""
+        call = functools.partial(self._call_once, method, params, *args, **kwargs)
+        if method == "info":  # carries no credentials
+            return call()
+        return in_session(connection_of(self), call)
+
+    def _call_once(self, method: str, params: Any, *args: Any, **kwargs: Any) -> Any:
         """Make a call, and have the error say so if nobody knows what has become of it."""
         connection = connection_of(self)
         # Here rather than at the request, where the client would close the connection on an error.
@@ -313,6 +352,10 @@ class _PooledShotgun(Shotgun):
         if method == "create" and isinstance(result, dict):
             connection.made.append({"type": result.get("type"), "id": result.get("id")})
         return result
+
+    def get_session_token(self) -> str:
+        """As in ``Shotgun``, but the site is asked once for all connections."""
+        return connection_of(self).session_token(super().get_session_token)
 
     def upload(self, *args: Any, **kwargs: Any) -> int:
         """As in ``Shotgun``; the id is remembered, should a later step fail."""

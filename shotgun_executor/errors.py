@@ -35,6 +35,7 @@ __all__ = [
     "ShutdownError",
     "TooManyCalls",
     "UploadError",
+    "bare_error",
     "outcome_unknown",
     "same_error",
 ]
@@ -110,4 +111,11 @@ def same_error(error: E) -> E:
     twin.args = error.args
     twin.__dict__.update(error.__dict__)
     twin.__cause__ = error
+    return twin
+
+
+def bare_error(error: E) -> E:
+    """An error like *error* that holds no frames, and with them no connection: it may be kept."""
+    twin = same_error(error)
+    twin.__cause__ = None
     return twin

@@ -105,6 +105,8 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
         when_full: What becomes of a call beyond that: "block" waits for room, "raise" raises
             :class:`TooManyCalls`, "run" runs it at once on the thread that submits it, unless it
             waits for futures. A call that is submitted on a worker is accepted always.
+        renew_session: A function that returns a new session token when the site says that the one
+            in use has expired, or None to give up; called once for all, see :ref:`sign-in`.
         **arguments: What else ``Shotgun`` takes: ``http_proxy``, ``ca_certs``, ``login`` and
             ``password``, ``session_token``, ... Nothing connects before the first call, unless
             ``connect=True`` asks for it.
@@ -133,6 +135,7 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
         limit: Union[int, Limit, None] = None,
         max_pending: Optional[int] = None,
         when_full: Literal["block", "raise", "run"] = "block",
+        renew_session: Optional[Callable[[], Optional[str]]] = None,
         **arguments: Unpack[ShotgunArguments],
     ) -> None:
         check_count("ShotgunExecutor", "max_workers", max_workers)
@@ -153,6 +156,7 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
             arguments,
             limits_of("ShotgunExecutor", connect_timeout, read_timeout),
             retries_of("ShotgunExecutor", retries),
+            renew_session,
         )
         self._pool = ConnectionPool(self._prototype, max_idle=max_idle)
         self._leases = ThreadLeases(self._pool)

@@ -168,6 +168,8 @@ class ShotgunPool(TransparentShotgun):
             ``config.timeout_secs`` is set, that holds instead.
         retries: How often a call that may be repeated is repeated, or a :class:`Retries` that
             says more; 0 fails at once.
+        renew_session: A function that returns a new session token when the site says that the one
+            in use has expired, or None to give up; called once for all, see :ref:`sign-in`.
         **arguments: What else ``Shotgun`` takes. Nothing connects before the first call, unless
             ``connect=True`` asks for it.
     """
@@ -187,6 +189,7 @@ class ShotgunPool(TransparentShotgun):
         connect_timeout: Optional[float] = CONNECT_LIMIT,
         read_timeout: Optional[float] = READ_LIMIT,
         retries: Union[int, Retries, None] = None,
+        renew_session: Optional[Callable[[], Optional[str]]] = None,
         **arguments: Unpack[ShotgunArguments],
     ) -> None:
         check_count("ShotgunPool", "max_size", max_size)
@@ -202,6 +205,7 @@ class ShotgunPool(TransparentShotgun):
                 arguments,
                 limits_of("ShotgunPool", connect_timeout, read_timeout),
                 retries_of("ShotgunPool", retries),
+                renew_session,
             )
         )
         vars(self)["_pool"] = ConnectionPool(
@@ -265,6 +269,8 @@ class ThreadLocalShotgun(TransparentShotgun):
             ``config.timeout_secs`` is set, that holds instead.
         retries: How often a call that may be repeated is repeated, or a :class:`Retries` that
             says more; 0 fails at once.
+        renew_session: A function that returns a new session token when the site says that the one
+            in use has expired, or None to give up; called once for all, see :ref:`sign-in`.
         **arguments: What else ``Shotgun`` takes. Nothing connects before the first call, unless
             ``connect=True`` asks for it.
     """
@@ -282,6 +288,7 @@ class ThreadLocalShotgun(TransparentShotgun):
         connect_timeout: Optional[float] = CONNECT_LIMIT,
         read_timeout: Optional[float] = READ_LIMIT,
         retries: Union[int, Retries, None] = None,
+        renew_session: Optional[Callable[[], Optional[str]]] = None,
         **arguments: Unpack[ShotgunArguments],
     ) -> None:
         super().__init__(
@@ -294,6 +301,7 @@ class ThreadLocalShotgun(TransparentShotgun):
                 arguments,
                 limits_of("ThreadLocalShotgun", connect_timeout, read_timeout),
                 retries_of("ThreadLocalShotgun", retries),
+                renew_session,
             )
         )
         vars(self)["_pool"] = ConnectionPool(self._prototype)

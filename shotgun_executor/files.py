@@ -16,15 +16,16 @@ import urllib.request
 import uuid
 import xml.etree.ElementTree as ET
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Optional, Union
+from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Optional, TypeVar, Union
 
 from shotgun_api3.shotgun import ShotgunFileDownloadError
 
 from shotgun_executor.contract import ProxyError, ServerNotFoundError
 from shotgun_executor.errors import UploadError
 from shotgun_executor.opening import Aborted, Proxy
-from shotgun_executor.outcome import mark_unknown, unknown_form
+from shotgun_executor.outcome import add_text, mark_unknown, unknown_form
 from shotgun_executor.retry import Sent
+from shotgun_executor.session import is_sign_in_page
 from shotgun_executor.transport import Phase, place_of
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from shotgun_executor.transport import Body, Channel, Transport
 
 __all__ = ["FilePart", "FileRequests", "Target", "file_proxy", "upload_progress"]
+
+E = TypeVar("E", bound=Exception)
 
 _PIECE = 256 * 1024
 # Forms that only ask where to put a file.
@@ -213,6 +216,8 @@ class FileRequests:
                 answer, content = self._get(url, target, cookies)
                 if answer.status not in _REDIRECTS or "location" not in answer:
                     return content
+                if is_sign_in_page(answer["location"]):
+                    raise _sign_in_wanted(_download_error(url, "HTTP Error 302", answer))
                 url = urllib.parse.urljoin(url, answer["location"])
         except Aborted:
             raise
@@ -255,6 +260,8 @@ class FileRequests:
         try:
             answer, content = self._exchange(method, url, body, headers, writes=writes)
             if method == "POST" and answer.status in (301, 302, 303) and "location" in answer:
+                if is_sign_in_page(answer["location"]):
+                    raise _sign_in_wanted(UploadError(f"{what} failed", answer.status, answer))
                 url = urllib.parse.urljoin(url, answer["location"])
                 answer, content = self._exchange("GET", url, None, {}, writes=writes)
         except Aborted:
@@ -463,6 +470,13 @@ def _storage_message(answer: Answer, content: bytes) -> str:
     except ET.ParseError:
         return f"\n{content.decode('utf-8', 'replace')}\n"
     return f" - {message}" if message else ""
+
+
+def _sign_in_wanted(error: E) -> E:
+    """*error*, of a request that the site has answered with its page for people to sign in."""
+    add_text(error, "the site does not accept the session, and wants somebody to sign in")
+    error._signed_out = True  # type: ignore[attr-defined]  # read by signed_out()
+    return error
 
 
 def _download_error(

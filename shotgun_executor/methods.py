@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 from xmlrpc.client import ProtocolError
 
-from shotgun_api3.shotgun import LOG, Shotgun
+from shotgun_api3.shotgun import LOG, AuthenticationFault, Shotgun, ShotgunError
 
 from shotgun_executor.contract import usable
 from shotgun_executor.files import FilePart, FileRequests, Target, file_proxy
 from shotgun_executor.opening import Limits, Proxy
+from shotgun_executor.session import in_session, session_token_in_use, signed_out
 from shotgun_executor.transport import Transport
 
 if TYPE_CHECKING:
@@ -172,9 +173,18 @@ class _OwnFiles(Shotgun):
         requests = _file_requests(self)
         if requests is None:
             return super()._send_form(url, params)
-        params.update(self._auth_params())
+        connection = connection_of(self)
+
+        def send() -> str:
+            params.update(self._auth_params())
+            text = requests.send_form(url, params)
+            if session_token_in_use(self.config) and _refuses_session(text):
+                connection.trace.refused()
+                raise AuthenticationFault(f"POST {url} was refused: {text[2:].strip()}")
+            return text
+
         try:
-            return requests.send_form(url, params)
+            return in_session(connection, send)
         finally:
             for value in params.values():
                 if isinstance(value, io.IOBase):
@@ -222,8 +232,7 @@ class _OwnFiles(Shotgun):
             return super().download_attachment(attachment, file_path, attachment_id)
         target = Target(file_path) if file_path else None
         try:
-            cookies = self.get_auth_cookie_handler().cookiejar if self._is_own(url) else None
-            content = requests.download(url, target, cookies)
+            content = self._content(requests, url, target)
         except BaseException:
             if target is not None:
                 target.discard()
@@ -233,9 +242,33 @@ class _OwnFiles(Shotgun):
         target.complete()
         return file_path
 
+    def _content(self, requests: FileRequests, url: str, target: Optional[Target]) -> bytes:
+        """What is at *url*; from this site with the cookie of a session, even of a script."""
+        if not self._is_own(url):
+            return requests.download(url, target, None)
+
+        def download() -> bytes:
+            return requests.download(url, target, self.get_auth_cookie_handler().cookiejar)
+
+        connection = connection_of(self)
+        if session_token_in_use(self.config):
+            return in_session(connection, download)
+        try:
+            return download()
+        except ShotgunError as error:
+            if not signed_out(error):
+                raise
+        connection.session_token(super().get_session_token, expired=self.config.session_token)
+        return download()
+
     def _is_own(self, url: str) -> bool:
         """Whether the client would show its session to *url*."""
         return str(self.config.server) in url
+
+
+def _refuses_session(text: str) -> bool:
+    """Whether the answer to a form says that the site does not know who sends it."""
+    return text.startswith("0") and "Can't authenticate" in text
 
 
 @functools.cache

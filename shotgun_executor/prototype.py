@@ -6,7 +6,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from shotgun_api3.shotgun import Shotgun
+from shotgun_api3.shotgun import Fault, Shotgun
 
 from shotgun_executor.connection import (
     Connection,
@@ -18,14 +18,18 @@ from shotgun_executor.connection import (
     template_class,
     usable_capabilities,
 )
+from shotgun_executor.errors import bare_error, same_error
 from shotgun_executor.once import Once
 from shotgun_executor.opening import Limits
 from shotgun_executor.retry import Repeats, Retries
+from shotgun_executor.session import Sessions
 from shotgun_executor.settings import Settings, carry_over, read_settings
 from shotgun_executor.transport import Shared
 
 if TYPE_CHECKING:
     from shotgun_api3.shotgun import ServerCapabilities
+
+    from shotgun_executor.opening import AbortSwitch
 
 __all__ = ["Prototype", "run_privately"]
 
@@ -45,7 +49,8 @@ class Prototype:
     * Connections share no config, list or dict, neither with each other nor with the client that
       the prototype was made from.
     * The site is asked for ``info`` once, by the first call that needs it. A one-time
-      two-factor code is used once.
+      two-factor code is used once, also if the site refuses it.
+    * A session token is asked for once, and renewed once, for all connections.
     """
 
     def __init__(
@@ -55,12 +60,15 @@ class Prototype:
         factory: Optional[Callable[[], Any]] = None,
         limits: Optional[Limits] = None,
         retries: Optional[Retries] = None,
+        renew_session: Optional[Callable[[], Optional[str]]] = None,
     ) -> None:
         self.shared = Shared(limits or Limits())
         self.repeats = Repeats(retries or Retries())
         self._factory = factory
         self._template: Once[Any] = Once()
-        self._signed_in: Once[None] = Once()
+        self.sessions = Sessions(renew_session)
+        # The one-time code that the site has refused, and how.
+        self._refused_code: Optional[tuple[str, Fault]] = None
         # What each site (by its host: a config can be pointed elsewhere) answered to `info`.
         self._capabilities: dict[str, Once[ServerCapabilities]] = {}
         self._settings_lock = threading.Lock()
@@ -115,8 +123,9 @@ class Prototype:
     def forget_parent(self) -> None:
         """In a forked process: nobody is left who would set a lock free or finish an answer."""
         self._settings_lock = threading.Lock()
-        for once in (self._template, self._signed_in, *self._capabilities.values()):
+        for once in (self._template, *self._capabilities.values()):
             once.forget_parent()
+        self.sessions.forget_parent()
 
     def ask_through(self, ask: Callable[[], ServerCapabilities]) -> None:
         """Let the template ask the site by *ask*, a method that makes a call on a connection.
@@ -202,23 +211,55 @@ class Prototype:
             if config.session_token == before:
                 config.session_token = token
 
+    def session_token(self) -> Optional[str]:
+        """The session token that all connections share."""
+        token: Optional[str] = self.template.config.session_token
+        return token or None
+
+    def ask_session_token(
+        self, expired: Optional[str], ask: Callable[[], str], switch: AbortSwitch
+    ) -> str:
+        """The session token that all share, unless it is *expired*; else from *ask*, once."""
+
+        def make() -> str:
+            token = ask()
+            self.share_session_token(expired, token)
+            return token
+
+        return self.sessions.newer(expired, self.session_token, make, switch)
+
     def sign_in(self, connection: Connection) -> None:
         """Trade a one-time code for a session token, once for all connections.
 
         As the constructor of ``Shotgun`` does, but at the first call rather than when the client
         is made.
         """
-        config = getattr(self.template, "config", None)
-        if getattr(config, "auth_token", None) is not None:
-            self._signed_in.get(lambda: self._use_auth_token(connection))
-            self.refresh(connection)
+        config: Any = getattr(self.template, "config", None)
+        if getattr(config, "auth_token", None) is None or self.sessions.led_here:
+            return
 
-    def _use_auth_token(self, connection: Connection) -> None:
-        token = connection.client.get_session_token()
+        def token() -> Optional[str]:
+            return self.session_token() if config.auth_token is None else None
+
+        self.sessions.newer(
+            None, token, lambda: self._use_auth_token(connection), connection.switch
+        )
+        self.refresh(connection)
+
+    def _use_auth_token(self, connection: Connection) -> str:
         config = self.template.config
+        code: str = config.auth_token
+        if self._refused_code is not None and self._refused_code[0] == code:
+            raise same_error(self._refused_code[1])  # wrong codes may lock an account
+        try:
+            token: str = connection.client.get_session_token()
+        except Fault as error:
+            self._refused_code = code, bare_error(error)
+            raise
         with self._settings_lock:
             config.session_token = token
             config.user_login = config.user_password = config.auth_token = None
+        return token
 
 
 def run_privately(

@@ -11,6 +11,7 @@ import itertools
 import mimetypes
 import os
 import shutil
+import time
 import urllib.parse
 import urllib.request
 import uuid
@@ -24,7 +25,7 @@ from shotgun_executor.contract import ProxyError, ServerNotFoundError
 from shotgun_executor.errors import UploadError
 from shotgun_executor.opening import Aborted, Proxy
 from shotgun_executor.outcome import mark_unknown, unknown_form
-from shotgun_executor.retry import Sent
+from shotgun_executor.retry import Sent, give_up
 from shotgun_executor.transport import Phase, place_of
 
 if TYPE_CHECKING:
@@ -39,6 +40,11 @@ __all__ = ["FilePart", "FileRequests", "Target", "file_proxy", "upload_progress"
 _PIECE = 256 * 1024
 # Forms that only ask where to put a file.
 _ASKING = frozenset({"/upload/api_get_upload_link_info", "/upload/api_get_upload_link_for_part"})
+# Puts the parts of a file together, once. That shows nowhere before the file is linked, so an
+# upload that ends here can be made again from its start.
+_COMPLETING = "/upload/api_complete_multipart_upload"
+_LOGIN_PATH = "/user/login"
+_WANTS_LOGIN = "the site wants a login for that"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _FAILURES = (OSError, http.client.HTTPException, ServerNotFoundError, ProxyError)
 
@@ -183,8 +189,11 @@ class FileRequests:
         if path in _ASKING:
             _, content = self._repeated("POST", url, body, headers)
         else:
+            writes = path != _COMPLETING
             try:
-                _, content = self._checked("POST", url, body, headers, writes=True)
+                _, content = self._checked("POST", url, body, headers, writes=writes)
+                if writes:
+                    self._judge(url, content)
             except BaseException as error:
                 if self._connection.trace.last is Sent.UNKNOWN:
                     mark_unknown(error, unknown_form(path, params))
@@ -214,6 +223,8 @@ class FileRequests:
                 if answer.status not in _REDIRECTS or "location" not in answer:
                     return content
                 url = urllib.parse.urljoin(url, answer["location"])
+                if _is_login(url):  # its page would be taken for the file
+                    raise _download_error(url, _WANTS_LOGIN, answer)
         except Aborted:
             raise
         except _FAILURES as error:
@@ -224,17 +235,31 @@ class FileRequests:
 
     # What they are made of.
 
+    def _judge(self, url: str, content: bytes) -> None:
+        """What the text of an answer says of a form: it starts with a digit, 1 if all is well."""
+        if content[:1] == b"1":
+            return
+        if content[:1].isdigit():
+            self._connection.trace.refused()  # the client raises what it says
+            return
+        self._connection.trace.unreadable()
+        shown = content[:200].decode("utf-8", "replace")
+        raise UploadError(f"POST {_shown(url)} was not answered as a form is: {shown!r}")
+
     def _repeated(
         self, method: str, url: str, body: Union[bytes, Body], headers: Mapping[str, str]
     ) -> tuple[Answer, bytes]:
         """A request that does no harm if it is sent again."""
         repeats = self._connection.prototype.repeats
+        began = time.monotonic()
         for attempt in itertools.count(1):
             try:
                 done = self._checked(method, url, body, headers, writes=False)
             except UploadError as error:
-                verdict = repeats.after_harmless(error, attempt)
+                elapsed = time.monotonic() - began
+                verdict = repeats.after_harmless(error, attempt, elapsed=elapsed)
                 if verdict.after is None:
+                    give_up(error)
                     raise
             else:
                 return done
@@ -256,6 +281,8 @@ class FileRequests:
             answer, content = self._exchange(method, url, body, headers, writes=writes)
             if method == "POST" and answer.status in (301, 302, 303) and "location" in answer:
                 url = urllib.parse.urljoin(url, answer["location"])
+                if _is_login(url):
+                    raise UploadError(f"{what} failed: {_WANTS_LOGIN}", answer.status, answer)
                 answer, content = self._exchange("GET", url, None, {}, writes=writes)
         except Aborted:
             raise
@@ -436,6 +463,11 @@ def _encoded(params: Mapping[str, Any]) -> tuple[Union[bytes, Body], str]:
         return urllib.parse.urlencode(fields, True).encode(), "application/x-www-form-urlencoded"
     form = _Form(fields, files)
     return form, f"multipart/form-data; boundary={form.boundary}"
+
+
+def _is_login(url: str) -> bool:
+    """Whether *url* is that of the page where people log in."""
+    return urllib.parse.urlsplit(url).path == _LOGIN_PATH
 
 
 def _shown(url: str) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 from xmlrpc.client import ProtocolError
 
-from shotgun_api3.shotgun import LOG, Shotgun
+from shotgun_api3.shotgun import LOG, Shotgun, ShotgunError
 
 from shotgun_executor.contract import usable
 from shotgun_executor.files import FilePart, FileRequests, Target, file_proxy
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from shotgun_executor.connection import Connection
 
 __all__ = ["OWN_WAYS", "connection_of", "given_back"]
+
+
+# A page may be exported as it is.
+_NOT_IN_JSON = frozenset({"export_page"})
 
 
 def connection_of(client: Any) -> Connection:
@@ -43,6 +47,15 @@ def given_back() -> RuntimeError:
     return RuntimeError(
         "this connection was given back to its pool, where another thread may use it; "
         "use it only inside `with pool.lease() as sg:` or the function that it was given to"
+    )
+
+
+def _no_json(method: str, headers: dict[str, Any]) -> ShotgunError:
+    """What is raised for a page where an answer should be; ``Shotgun`` may return it as one."""
+    kind = headers.get("content-type") or "nothing"
+    return ShotgunError(
+        f"the answer to {method} is {kind[:100]}, not JSON: something between here and the site "
+        f"has answered in its place, or the URL is not that of a site"
     )
 
 
@@ -71,6 +84,8 @@ class _OwnCalls(Shotgun):
         )
         self._check_status(status, answer_headers, content)
         response = self._decode_response(answer_headers, content)
+        if isinstance(response, bytes) and method not in _NOT_IN_JSON:
+            raise _no_json(method, answer_headers)
         self._response_errors(response)  # type: ignore[no-untyped-call]  # it has no types
         response = self._transform_inbound(response)
         if not isinstance(response, dict) or "results" not in response:
@@ -224,14 +239,13 @@ class _OwnFiles(Shotgun):
         try:
             cookies = self.get_auth_cookie_handler().cookiejar if self._is_own(url) else None
             content = requests.download(url, target, cookies)
+            if target is not None:
+                target.complete()
         except BaseException:
             if target is not None:
                 target.discard()
             raise
-        if target is None:
-            return content
-        target.complete()
-        return file_path
+        return content if target is None else file_path
 
     def _is_own(self, url: str) -> bool:
         """Whether the client would show its session to *url*."""

@@ -140,12 +140,13 @@ class Client:
 
 # Enough to outlast a site that is down for a moment, and quick.
 RETRIES = Retries(20, first_wait=0.01, longest_wait=0.05)
+PATIENT = Retries(20, first_wait=0.2, longest_wait=1.0)  # outlasts a restart
 
 
 @contextlib.contextmanager
-def client_of(kind: str, site: Sandbox) -> Iterator[Client]:
+def client_of(kind: str, site: Sandbox, retries: Retries = RETRIES) -> Iterator[Client]:
     """A client of *kind*; it is closed after the block."""
-    settings: dict[str, Any] = {**site.credentials, "retries": RETRIES, "read_timeout": LONG}
+    settings: dict[str, Any] = {**site.credentials, "retries": retries, "read_timeout": LONG}
     if kind in ("executor", "facade"):
         with ShotgunExecutor(site.url, **settings) as executor:
             sg: Any = executor.shotgun
@@ -270,25 +271,26 @@ class Struck(NamedTuple):
     request: str
     kind: str
     first: bool = True
-    writes: bool = False
+    writes: str = ""
+    """The entity type that it makes one of, or changes."""
 
 
 CALLS: dict[str, Struck] = {
     "find": Struck(find, "read", READ),
-    "create": Struck(create, "create", WRITE, writes=True),
-    "update": Struck(update, "update", WRITE, writes=True),
-    "batch": Struck(batch, "batch", WRITE, writes=True),
-    "upload_ask": Struck(upload, "api_get_upload_link_info", ASK, writes=True),
-    "upload_put": Struck(upload, "storage_put", PUT, first=False, writes=True),
-    "upload_link": Struck(upload, "api_link_file", LINK, first=False, writes=True),
+    "create": Struck(create, "create", WRITE, writes="Sequence"),
+    "update": Struck(update, "update", WRITE, writes="Shot"),
+    "batch": Struck(batch, "batch", WRITE, writes="Sequence"),
+    "upload_ask": Struck(upload, "api_get_upload_link_info", ASK, writes="Attachment"),
+    "upload_put": Struck(upload, "storage_put", PUT, first=False, writes="Attachment"),
+    "upload_link": Struck(upload, "api_link_file", LINK, first=False, writes="Attachment"),
     "parts_ask": Struck(
-        upload_parts, "api_get_upload_link_for_part", ASK, first=False, writes=True
+        upload_parts, "api_get_upload_link_for_part", ASK, first=False, writes="Attachment"
     ),
-    "parts_put": Struck(upload_parts, "storage_put", PUT, first=False, writes=True),
+    "parts_put": Struck(upload_parts, "storage_put", PUT, first=False, writes="Attachment"),
     "parts_complete": Struck(
-        upload_parts, "api_complete_multipart_upload", COMPLETE, first=False, writes=True
+        upload_parts, "api_complete_multipart_upload", COMPLETE, first=False, writes="Attachment"
     ),
-    "upload_form": Struck(upload_form, "upload_file", LINK, writes=True),
+    "upload_form": Struck(upload_form, "upload_file", LINK, writes="Attachment"),
     "download_session": Struck(download_file, "get_session_token", READ),
     "download_serve": Struck(download_file, "file_serve", SERVE, first=False),
     "download_get": Struck(download_file, "storage_get", SERVE, first=False),

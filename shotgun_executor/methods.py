@@ -144,13 +144,16 @@ class _OwnTransport(Shotgun):
     def _http_request(
         self, verb: str, path: str, body: Any, headers: dict[str, Any]
     ) -> tuple[tuple[int, str], dict[str, Any], Any]:
+        # Not the official way where a class of the user's has another connection either: it logs
+        # what is sent, the key with it.
         transport: Any = self._get_connection()
-        if not isinstance(transport, Transport):  # a class of the user's has its own
-            return super()._http_request(verb, path, body, headers)
         url = f"{self.config.scheme}://{self.config.server}{path}"
         answer, content = transport.request(url, method=verb, body=body, headers=headers)
         if LOG.isEnabledFor(logging.DEBUG):
             LOG.debug("%s %s: %s %s", verb, url, answer.status, answer.reason)
+        if not isinstance(transport, Transport):
+            answer_headers = {name.lower(): value for name, value in answer.items()}
+            return (answer.status, answer.reason), answer_headers, content
         return (answer.status, answer.reason), dict(answer), content
 
 

@@ -26,7 +26,8 @@ SILENT = 0.08
 """The limit of a call that meets a silent site, in seconds; all others have no short one."""
 
 # The kinds of requests: of the JSON API, of forms, of the storage.
-READ, WRITE, ASK, COMPLETE, LINK = "read", "write", "ask", "complete", "link"
+READ, WRITE, SIGN_IN = "read", "write", "sign_in"
+ASK, COMPLETE, LINK = "ask", "complete", "link"
 PUT, SERVE = "put", "serve"
 
 
@@ -47,7 +48,11 @@ class Fault(NamedTuple):
 
 def promised(write: str, read: str = RIGHT, **others: str) -> dict[str, str]:
     """What is promised where all writes are alike, and all others."""
-    alike = {**dict.fromkeys((READ, ASK, COMPLETE, PUT, SERVE), read), WRITE: write, LINK: write}
+    alike = {
+        **dict.fromkeys((READ, SIGN_IN, ASK, COMPLETE, PUT, SERVE), read),
+        WRITE: write,
+        LINK: write,
+    }
     return {**alike, **others}
 
 
@@ -81,10 +86,12 @@ PAGE = "<html><body>Please accept the terms of this network.</body></html>"
 BUSY = promised(RIGHT)
 BROKEN = promised(UNKNOWN, FAILED, ask=RIGHT, put=RIGHT)  # a storage may answer 500 and recover
 REFUSED = promised(FAILED, FAILED)
+# A download may ask for another session, and go on with that.
+SIGNED_OUT = {**REFUSED, SIGN_IN: f"{FAILED} {RIGHT}", SERVE: f"{FAILED} {RIGHT}"}
 # What is spoiled in an answer that nobody reads does not matter.
-MISLABELLED = {**BUSY, READ: FAILED, WRITE: UNKNOWN}
-NO_JSON = {READ: FAILED, WRITE: UNKNOWN}
-NO_ANSWER = {READ: FAILED, WRITE: UNKNOWN, ASK: FAILED, COMPLETE: FAILED, LINK: UNKNOWN}
+MISLABELLED = {**BUSY, READ: FAILED, SIGN_IN: FAILED, WRITE: UNKNOWN}
+NO_JSON = {READ: FAILED, SIGN_IN: FAILED, WRITE: UNKNOWN}
+NO_ANSWER = {**NO_JSON, ASK: FAILED, COMPLETE: FAILED, LINK: UNKNOWN}
 
 FAULTS: dict[str, Fault] = {
     "400": failing(status=400, promises=REFUSED),
@@ -110,8 +117,8 @@ FAULTS: dict[str, Fault] = {
     "slow_body": failing("slow_body", seconds=0.02, promises=BUSY),
     "wrong_type": failing("wrong_type", promises=MISLABELLED),
     "broken_json": failing("broken_json", promises=NO_JSON),
-    "session_expired": failing("session_expired", promises=REFUSED),
-    "login_required": failing("login_required", promises=REFUSED),
+    "session_expired": failing("session_expired", promises=SIGNED_OUT),
+    "login_required": failing("login_required", promises=SIGNED_OUT),
     "idle_closed": idle("fin", BUSY),
     "idle_reset": idle("reset", BUSY),
     "idle_vanished": idle("vanish", promised(UNKNOWN), silent=True),
@@ -291,7 +298,7 @@ CALLS: dict[str, Struck] = {
         upload_parts, "api_complete_multipart_upload", COMPLETE, first=False, writes="Attachment"
     ),
     "upload_form": Struck(upload_form, "upload_file", LINK, writes="Attachment"),
-    "download_session": Struck(download_file, "get_session_token", READ),
+    "download_session": Struck(download_file, "get_session_token", SIGN_IN),
     "download_serve": Struck(download_file, "file_serve", SERVE, first=False),
     "download_get": Struck(download_file, "storage_get", SERVE, first=False),
     "download_memory": Struck(download, "storage_get", SERVE, first=False),

@@ -26,6 +26,8 @@ class Watch(logging.Handler):
         super().__init__(logging.NOTSET)
         self.secrets: set[str] = set()
         self.texts: list[str] = []
+        self.levels = {name: logging.getLogger(name).level for name in LOGGERS}
+        """Those that the loggers have without the watch."""
 
     def clear(self) -> None:
         """Another test begins."""
@@ -47,7 +49,10 @@ class Watch(logging.Handler):
 
     def passes(self, record: logging.LogRecord) -> bool:
         """As the filter of a logger: what the watch alone wants goes no further."""
-        if record.levelno >= logging.WARNING or logging.getLogger(record.name).level != LEVEL:
+        level = logging.getLogger(record.name).level
+        if level == LEVEL:
+            level = self.levels[record.name] or logging.getLogger().level
+        if record.levelno >= level:
             return True
         self.emit(record)
         return False
@@ -102,7 +107,6 @@ def watching() -> Iterator[Watch]:
         begin_request(self)
 
     loggers = [logging.getLogger(name) for name in LOGGERS]
-    levels = [logger.level for logger in loggers]
     Connection.run = watched_run  # type: ignore[method-assign]
     Connection.begin_request = watched_begin_request  # type: ignore[method-assign]
     for logger in loggers:
@@ -113,17 +117,19 @@ def watching() -> Iterator[Watch]:
         yield watch
     finally:
         Connection.run, Connection.begin_request = run, begin_request  # type: ignore[method-assign]
-        for logger, level in zip(loggers, levels):
-            logger.setLevel(level)
+        for logger in loggers:
+            logger.setLevel(watch.levels[logger.name])
             logger.removeHandler(watch)
             logger.removeFilter(watch.passes)
 
 
 def _is_ours() -> bool:
-    """Whether one of our clients is at work on this thread."""
+    """Whether one of our clients logs that, and not an official one that a callback uses."""
     frame: Any = sys._getframe(1)
     while frame is not None:
         name = frame.f_globals.get("__name__", "")
+        if name == "shotgun_api3.shotgun" and "self" in frame.f_locals:
+            return "_pooled_connection" in vars(frame.f_locals["self"])
         if name.startswith("shotgun_executor.") and ".sandbox" not in name:
             return True
         frame = frame.f_back

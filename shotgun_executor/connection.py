@@ -302,8 +302,10 @@ class _PooledShotgun(Shotgun):
         host = str(self.config.server)
         own = usable_capabilities(self, host)
         if own is None:
-            prototype = connection_of(self).prototype
-            known = prototype.capabilities(host, lambda: super(_PooledShotgun, self).server_caps)
+            connection = connection_of(self)
+            known = connection.prototype.capabilities(
+                host, lambda: super(_PooledShotgun, self).server_caps, connection.switch
+            )
             own = self._server_caps = private_capabilities(known)
         return own
 

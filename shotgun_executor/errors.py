@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "Aborted",
     "DeadlineExceeded",
     "DeadlockError",
     "DependencyError",
@@ -90,6 +91,13 @@ class UploadError(ShotgunError):
         self.status = status
         self.headers = dict(headers or {})
         self.made: list[dict[str, Any]] = []
+
+
+class Aborted(ConnectionAbortedError):  # noqa: N818 - says what happened, like its base
+    """Somebody called ``abort()`` on the connection while the request was under way."""
+
+    def __init__(self) -> None:
+        super().__init__("the call was aborted from another thread")
 
 
 def outcome_unknown(error: BaseException) -> bool:

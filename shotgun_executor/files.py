@@ -11,6 +11,7 @@ import itertools
 import mimetypes
 import os
 import shutil
+import time
 import urllib.parse
 import urllib.request
 import uuid
@@ -24,7 +25,7 @@ from shotgun_executor.contract import ProxyError, ServerNotFoundError
 from shotgun_executor.errors import UploadError
 from shotgun_executor.opening import Aborted, Proxy
 from shotgun_executor.outcome import add_text, mark_unknown, unknown_form
-from shotgun_executor.retry import Sent
+from shotgun_executor.retry import Sent, give_up
 from shotgun_executor.session import is_sign_in_page
 from shotgun_executor.transport import Phase, place_of
 
@@ -42,6 +43,9 @@ E = TypeVar("E", bound=Exception)
 _PIECE = 256 * 1024
 # Forms that only ask where to put a file.
 _ASKING = frozenset({"/upload/api_get_upload_link_info", "/upload/api_get_upload_link_for_part"})
+# Puts the parts of a file together, once. That shows nowhere before the file is linked, so an
+# upload that ends here can be made again from its start.
+_COMPLETING = "/upload/api_complete_multipart_upload"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _FAILURES = (OSError, http.client.HTTPException, ServerNotFoundError, ProxyError)
 
@@ -186,8 +190,11 @@ class FileRequests:
         if path in _ASKING:
             _, content = self._repeated("POST", url, body, headers)
         else:
+            writes = path != _COMPLETING
             try:
-                _, content = self._checked("POST", url, body, headers, writes=True)
+                _, content = self._checked("POST", url, body, headers, writes=writes)
+                if writes:
+                    self._judge(url, content)
             except BaseException as error:
                 if self._connection.trace.last is Sent.UNKNOWN:
                     mark_unknown(error, unknown_form(path, params))
@@ -229,17 +236,31 @@ class FileRequests:
 
     # What they are made of.
 
+    def _judge(self, url: str, content: bytes) -> None:
+        """What the text of an answer says of a form: it starts with a digit, 1 if all is well."""
+        if content[:1] == b"1":
+            return
+        if content[:1].isdigit():
+            self._connection.trace.refused()  # the client raises what it says
+            return
+        self._connection.trace.unreadable()
+        shown = content[:200].decode("utf-8", "replace")
+        raise UploadError(f"POST {_shown(url)} was not answered as a form is: {shown!r}")
+
     def _repeated(
         self, method: str, url: str, body: Union[bytes, Body], headers: Mapping[str, str]
     ) -> tuple[Answer, bytes]:
         """A request that does no harm if it is sent again."""
         repeats = self._connection.prototype.repeats
+        began = time.monotonic()
         for attempt in itertools.count(1):
             try:
                 done = self._checked(method, url, body, headers, writes=False)
             except UploadError as error:
-                verdict = repeats.after_harmless(error, attempt)
+                elapsed = time.monotonic() - began
+                verdict = repeats.after_harmless(error, attempt, elapsed=elapsed)
                 if verdict.after is None:
+                    give_up(error)
                     raise
             else:
                 return done

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 __all__ = ["OWN_WAYS", "connection_of", "given_back"]
 
 
+# A page may be exported as it is.
+_NOT_IN_JSON = frozenset({"export_page"})
+
+
 def connection_of(client: Any) -> Connection:
     """The connection that *client* is the client of."""
     connection: Optional[Connection] = client._pooled_connection()
@@ -44,6 +48,15 @@ def given_back() -> RuntimeError:
     return RuntimeError(
         "this connection was given back to its pool, where another thread may use it; "
         "use it only inside `with pool.lease() as sg:` or the function that it was given to"
+    )
+
+
+def _no_json(method: str, headers: dict[str, Any]) -> ShotgunError:
+    """What is raised for a page where an answer should be; ``Shotgun`` may return it as one."""
+    kind = headers.get("content-type") or "nothing"
+    return ShotgunError(
+        f"the answer to {method} is {kind[:100]}, not JSON: something between here and the site "
+        f"has answered in its place, or the URL is not that of a site"
     )
 
 
@@ -72,6 +85,8 @@ class _OwnCalls(Shotgun):
         )
         self._check_status(status, answer_headers, content)
         response = self._decode_response(answer_headers, content)
+        if isinstance(response, bytes) and method not in _NOT_IN_JSON:
+            raise _no_json(method, answer_headers)
         self._response_errors(response)  # type: ignore[no-untyped-call]  # it has no types
         response = self._transform_inbound(response)
         if not isinstance(response, dict) or "results" not in response:
@@ -130,13 +145,16 @@ class _OwnTransport(Shotgun):
     def _http_request(
         self, verb: str, path: str, body: Any, headers: dict[str, Any]
     ) -> tuple[tuple[int, str], dict[str, Any], Any]:
+        # Not the official way where a class of the user's has another connection either: it logs
+        # what is sent, the key with it.
         transport: Any = self._get_connection()
-        if not isinstance(transport, Transport):  # a class of the user's has its own
-            return super()._http_request(verb, path, body, headers)
         url = f"{self.config.scheme}://{self.config.server}{path}"
         answer, content = transport.request(url, method=verb, body=body, headers=headers)
         if LOG.isEnabledFor(logging.DEBUG):
             LOG.debug("%s %s: %s %s", verb, url, answer.status, answer.reason)
+        if not isinstance(transport, Transport):
+            answer_headers = {name.lower(): value for name, value in answer.items()}
+            return (answer.status, answer.reason), answer_headers, content
         return (answer.status, answer.reason), dict(answer), content
 
 
@@ -233,14 +251,13 @@ class _OwnFiles(Shotgun):
         target = Target(file_path) if file_path else None
         try:
             content = self._content(requests, url, target)
+            if target is not None:
+                target.complete()
         except BaseException:
             if target is not None:
                 target.discard()
             raise
-        if target is None:
-            return content
-        target.complete()
-        return file_path
+        return content if target is None else file_path
 
     def _content(self, requests: FileRequests, url: str, target: Optional[Target]) -> bytes:
         """What is at *url*; from this site with the cookie of a session, even of a script."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import concurrent.futures
+import functools
 import threading
 from typing import Callable, Generic, Optional, TypeVar
 
-from shotgun_executor.errors import same_error
+from shotgun_executor.errors import Aborted, same_error
 
 __all__ = ["Once"]
 
@@ -21,7 +22,7 @@ class Once(Generic[T]):
     * The value is made outside any lock, so a slow site blocks only those who need its answer.
     * If making it fails, everyone who waited fails at once with an error of the same class (a
       dead site is not asked again by each in turn), and whoever comes later tries anew.
-    * If the maker is interrupted (Ctrl-C), one of those who waited takes over.
+    * If the maker is interrupted (Ctrl-C) or aborted, one of those who waited takes over.
     """
 
     def __init__(self) -> None:
@@ -42,8 +43,16 @@ class Once(Generic[T]):
         if not self.known:
             self._made = self._maker = None
 
-    def get(self, make: Callable[[], T]) -> T:
-        """The value; *make* is called if nobody has made it, and nobody is making it."""
+    def get(
+        self, make: Callable[[], T], wait: Optional[Callable[[threading.Event], object]] = None
+    ) -> T:
+        """The value; *make* is called if nobody has made it, and nobody is making it.
+
+        Args:
+            make: Makes the value.
+            wait: Waits for an event, which tells that somebody else has made it; it may raise
+                instead. Without it nothing but Ctrl-C ends the waiting.
+        """
         while True:
             mine: concurrent.futures.Future[T] = concurrent.futures.Future()
             try:
@@ -57,6 +66,10 @@ class Once(Generic[T]):
                 self._forget_unless_made(mine)
             if nested and not made.done():
                 return make()  # it needs the value on its way: waiting for itself is forever
+            if wait is not None and not made.done():
+                done = threading.Event()
+                made.add_done_callback(functools.partial(_tell, done))
+                wait(done)
             try:
                 error = made.exception()
             except concurrent.futures.CancelledError:
@@ -68,6 +81,8 @@ class Once(Generic[T]):
     def _make(self, make: Callable[[], T], mine: concurrent.futures.Future[T]) -> T:
         try:
             value = make()
+        except Aborted:
+            raise  # which is about this thread alone
         except Exception as error:
             self._forget(mine)  # first: who comes later is to try anew
             mine.set_exception(error)
@@ -91,3 +106,8 @@ class Once(Generic[T]):
         if not mine.done():
             mine.cancel()
             mine.set_running_or_notify_cancel()
+
+
+def _tell(event: threading.Event, _: object) -> None:
+    """Set *event* when a future is done."""
+    event.set()

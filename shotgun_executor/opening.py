@@ -12,6 +12,7 @@ import time
 from typing import NamedTuple, Optional, Union
 
 from shotgun_executor.contract import ProxyError, ServerNotFoundError
+from shotgun_executor.errors import Aborted as Aborted
 from shotgun_executor.once import Once
 
 __all__ = [
@@ -85,13 +86,6 @@ class Route(NamedTuple):
     def forwarded(self) -> bool:
         """Whether the proxy is asked for whole URLs."""
         return self.proxy is not None and not self.proxy.tunnel
-
-
-class Aborted(ConnectionAbortedError):  # noqa: N818 - says what happened, like its base
-    """Somebody called ``abort()`` on the connection while the request was under way."""
-
-    def __init__(self) -> None:
-        super().__init__("the call was aborted from another thread")
 
 
 class AbortSwitch:

@@ -174,13 +174,18 @@ class Prototype:
         # From here on it follows what is changed; what it came with is its own.
         return product, Settings(dict(self._original.attributes), dict(self._original.config))
 
-    def capabilities(self, host: str, ask: Callable[[], ServerCapabilities]) -> ServerCapabilities:
-        """What the site is and can do, asked with *ask* unless it is known."""
+    def capabilities(
+        self, host: str, ask: Callable[[], ServerCapabilities], switch: AbortSwitch
+    ) -> ServerCapabilities:
+        """What the site is and can do, asked with *ask* unless it is known.
+
+        Whoever waits for another thread to ask is woken by its *switch*.
+        """
         known = usable_capabilities(self.template, host)
         if known is None:
             with self._settings_lock:
                 once = self._capabilities.setdefault(host, Once())
-            known = once.get(ask)
+            known = once.get(ask, lambda done: switch.wait(done, None))
             with self._settings_lock:
                 keep_capabilities(self.template, known)
         return known

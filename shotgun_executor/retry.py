@@ -36,6 +36,7 @@ __all__ = [
     "Sent",
     "Trace",
     "Verdict",
+    "give_up",
     "is_overload",
     "is_read",
     "is_read_request",
@@ -161,6 +162,11 @@ def sent_of(error: BaseException) -> Sent:
     """What the site may have carried out of the call that raised *error*, as far as is known."""
     sent = getattr(error, "_sent", Sent.UNKNOWN)
     return sent if isinstance(sent, Sent) else Sent.UNKNOWN
+
+
+def give_up(error: Exception) -> None:
+    """A part of a call was repeated as often as it may be: the whole is not made again for it."""
+    error._given_up = True  # type: ignore[attr-defined]  # any error takes attributes
 
 
 class Verdict(NamedTuple):
@@ -297,10 +303,14 @@ class Repeats:
             elapsed: Seconds since the first attempt began.
             policy: Instead of that of the pool.
         """
+        if getattr(error, "_given_up", False):
+            return Verdict(False, None, "a part of the call was made again often enough")
         found = verdict(method, error, sent_of(error))
         return self._limited(found, attempt, elapsed, policy or self.policy)
 
-    def after_harmless(self, error: BaseException, attempt: int) -> Verdict:
+    def after_harmless(
+        self, error: BaseException, attempt: int, *, elapsed: float = 0.0
+    ) -> Verdict:
         """The same for a request that does no harm if it is sent again: a part of an upload."""
         passing = passing_reason(error)
         if passing is None and status_of(error) == 500:
@@ -308,7 +318,7 @@ class Repeats:
         if passing is None:
             return Verdict(False, None, f"{type(error).__name__} does not pass by itself")
         found = Verdict(True, retry_after_of(error), passing)
-        return self._limited(found, attempt, 0.0, self.policy)
+        return self._limited(found, attempt, elapsed, self.policy)
 
     def _limited(self, found: Verdict, attempt: int, elapsed: float, policy: Retries) -> Verdict:
         """What the policy and the budget leave of a verdict."""

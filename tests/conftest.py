@@ -14,6 +14,7 @@ import trustme
 from shotgun_executor import ShotgunExecutor, ShotgunPool, ThreadLocalShotgun
 from shotgun_executor.sandbox import Sandbox
 from tests.support import Front, open_sockets, settled
+from tests.watch import Watch, watching
 
 
 def pytest_collection_finish() -> None:
@@ -58,6 +59,22 @@ def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
         left = settled(threads)
     assert not left, f"the test left threads behind: {left}"
     assert open_sockets() == sockets, "the test left sockets open"
+
+
+@pytest.fixture(scope="session")
+def watch() -> Iterator[Watch]:
+    """What is logged, raised and shown, at DEBUG, over all tests."""
+    with watching() as watch:
+        yield watch
+
+
+@pytest.fixture(autouse=True)
+def no_secrets(watch: Watch) -> Iterator[None]:
+    """No test lets a key, a password or a token be read."""
+    watch.clear()
+    yield
+    leaks = watch.leaks()
+    assert not leaks, f"secrets can be read: {leaks}"
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from typing import Any, Callable, Optional
 
@@ -70,6 +71,14 @@ def in_thread(function: Callable[[], object]) -> Callable[..., Any]:
         return outcome[0]
 
     return join
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Return when *condition* holds, which is asked for again and again."""
+    end = time.monotonic() + LONG
+    while not condition():
+        assert time.monotonic() < end, "it did not come true"
+        time.sleep(0.002)
 
 
 def open_sockets() -> Optional[int]:

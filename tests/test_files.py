@@ -248,6 +248,47 @@ def test_files_upload_that_was_not_carried_out_is_made_again(movie, code):
         assert content == movie.read_bytes()
 
 
+@pytest.mark.parametrize("fault", [status(503, "Retry-After: 0\r\n"), drop])
+def test_files_storage_that_is_down_is_not_flooded(movie, fault):
+    """What a part of an upload was repeated for, the whole upload is not repeated for again."""
+    with storing(DIRECT) as (storage, server), pool_for(server) as sg:
+        storage.faults = [("/store", fault)] * 100
+        with pytest.raises(UploadError) as raised:
+            sg.upload("Version", 1, str(movie), field_name="sg_uploaded_movie")
+        assert not outcome_unknown(raised.value)
+        assert len(storage.of("/store")) == 1 + FAST.count
+
+
+def test_files_upload_whose_parts_are_not_put_together_is_made_again(movie):
+    """Nothing shows of a file before it is linked, so its parts may be sent under another link."""
+    with storing(DIRECT) as (storage, server), pool_for(server) as sg:
+        sg._MULTIPART_UPLOAD_CHUNK_SIZE = 300_000
+        storage.faults = [("/upload/api_complete", drop)]
+        assert sg.upload("Version", 1, str(movie), field_name="sg_uploaded_movie") == 4711
+        assert len(storage.of("/upload/api_get_upload_link_info")) == 2
+        assert len(storage.of("/upload/api_link_file")) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "unknown"),
+    [
+        (b"<html>gateway</html>", True),
+        (b"", True),
+        (b"\xff\xfe", True),
+        (b"0\nno such field\n", False),
+    ],
+)
+def test_files_form_that_is_answered_by_no_answer_is_unknown(movie, answer, unknown):
+    """The site says 1 or why not; who says anything else may have carried it out."""
+    with storing(FORMS) as (storage, server), pool_for(server) as sg:
+        storage.faults = [("/upload", lambda peer: peer.answer(answer, kind="text/html"))]
+        with pytest.raises(shotgun_api3.ShotgunError) as raised:
+            sg.upload("Shot", 1, str(movie))
+        assert outcome_unknown(raised.value) is unknown
+        assert sent_of(raised.value) is (Sent.UNKNOWN if unknown else Sent.NOTHING)
+        assert len(storage.of("/upload")) == 1
+
+
 def test_files_upload_whose_link_is_lost_is_not_made_again(movie):
     """The bytes are stored; nobody knows if the attachment is; it is not made twice."""
     with storing(DIRECT) as (storage, server), pool_for(server) as sg:
@@ -436,6 +477,33 @@ def test_files_download_is_made_again(tmp_path, fault):
         storage.faults = [("/store", fault), ("/file_serve", fault)]
         assert sg.download_attachment(9, str(path)) == str(path)
         assert path.read_bytes() == storage.content
+
+
+def test_files_download_that_cannot_get_its_name_leaves_nothing(tmp_path):
+    """Where a folder has come in its way meanwhile, the temporary file goes."""
+    path = tmp_path / "a.mov"
+
+    def in_the_way(peer):
+        path.mkdir()
+        peer.answer(storage.content)
+
+    with storing(FORMS) as (storage, server), pool_for(server) as sg:
+        storage.faults = [("/store", in_the_way)]
+        with pytest.raises(OSError, match=r"a\.mov"):
+            sg.download_attachment(9, str(path))
+    assert names_in(tmp_path) == ["a.mov"]
+
+
+def test_files_login_page_is_no_download(tmp_path):
+    """A redirection to where people log in is an error, and its page is not saved as the file."""
+    with storing(FORMS) as (storage, server), pool_for(server) as sg:
+        to = "Location: /user/login?next=/\r\n"
+        storage.faults = [("/file_serve", lambda peer: peer.answer(b"", 302, to))] * 2
+        with pytest.raises(shotgun_api3.ShotgunFileDownloadError, match=r"login|sign in") as raised:
+            sg.download_attachment(9, str(tmp_path / "a.mov"))
+        assert raised.value.status == 302
+        assert not storage.of("/user")
+    assert names_in(tmp_path) == []
 
 
 @pytest.mark.parametrize(

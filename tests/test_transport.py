@@ -17,7 +17,7 @@ import shotgun_api3
 from shotgun_api3 import Shotgun
 from shotgun_api3.lib import httplib2
 
-from shotgun_executor import ShotgunPool
+from shotgun_executor import ShotgunPool, outcome_unknown
 from tests.support import KEYS, LONG
 from tests.wire import INFO, WireServer, proxy, results_of, serving, site
 
@@ -192,6 +192,28 @@ def test_transport_damaged_compression_is_httplib2s_error():
     with serving(raw(body)) as server, pool_for(server.url) as sg:
         with pytest.raises(httplib2.FailedToDecompressContent):
             sg.info()
+
+
+@pytest.mark.parametrize("body", [b"<html>Accept our terms</html>", b""])
+def test_transport_a_page_is_not_taken_for_an_answer(body):
+    """What is no JSON is an error, and of a write the outcome is unknown."""
+
+    def script(peer):
+        while True:
+            request = peer.read()
+            if request is None:
+                return
+            if request.name == "info":
+                peer.answer(INFO)
+            else:
+                peer.answer(body, kind="text/html")
+
+    with serving(script) as server, pool_for(server.url) as sg:
+        for call in (lambda: sg.find("Shot", []), lambda: sg.create("Shot", {"code": "a"})):
+            with pytest.raises(shotgun_api3.ShotgunError, match=r"text/html, not JSON") as raised:
+                call()
+            assert outcome_unknown(raised.value) is ("create" in str(raised.value))
+        assert sg.export_page(1, "csv") == body  # which is text by itself
 
 
 def test_transport_answer_that_is_too_long_is_not_read_by_the_next_call():

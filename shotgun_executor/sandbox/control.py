@@ -6,6 +6,7 @@ Arguments that make no sense raise a ``ValueError`` that names them.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union
@@ -192,13 +193,16 @@ class Control:
         """Close the connection of the next requests in place of an answer."""
         self.fail_next(method=method, kind="drop", count=count, after_execution=after_execution)
 
-    def close_idle(self, *, how: str = "fin") -> int:
+    async def close_idle(self, *, how: str = "fin") -> int:
         """Close the connections that carry no request; returns how many there were."""
-        return self._connections.close_idle(checks.choice("how", how, _ENDS))
+        count = self._connections.close_idle(checks.choice("how", how, _ENDS))
+        await _until_closed()
+        return count
 
-    def go_down(self, *, seconds: float) -> None:
+    async def go_down(self, *, seconds: float) -> None:
         """Close every connection, and answer none for a while."""
         self._go_down(checks.seconds("seconds", seconds))
+        await _until_closed()
 
     def expire_sessions(self) -> None:
         """Make every session token expire now."""
@@ -207,6 +211,15 @@ class Control:
     def require_auth_token(self, *, login: str, code: Optional[str] = None) -> None:
         """Make the password of a person good only with a two-factor code; None takes it back."""
         self._site.require_auth_token(str(login), None if code is None else str(code))
+
+
+async def _until_closed() -> None:
+    """Let the event loop do what closing a connection has left for its next rounds.
+
+    Else a client that is told of it might still write to what is about to be closed.
+    """
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 def _bound(name: str, function: Callable[..., T], arguments: Mapping[str, Any]) -> Callable[..., T]:

@@ -96,6 +96,10 @@ class _Spoiled(web.StreamResponse):
 class HalfBody(_Spoiled):
     """Promises a body, sends half of it, and closes the connection."""
 
+    def __init__(self, answer: web.StreamResponse) -> None:
+        super().__init__(answer)
+        self.content_length = max(1, self._size)  # an empty one could not break off
+
     async def _write_body(self, request: web.BaseRequest) -> None:
         left = self._size // 2
         async for piece in self._pieces:

@@ -9,9 +9,11 @@ shutdown or a dead thread.
 
 from __future__ import annotations
 
+import concurrent.futures
 import functools
 import logging
 import os
+import sys
 import threading
 import time
 import weakref
@@ -20,16 +22,17 @@ from concurrent.futures.thread import BrokenThreadPool
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from shotgun_executor.alarm import Alarm
-from shotgun_executor.call import DEFAULT, DELAYED, TAKEN, Call, End, State
+from shotgun_executor.call import DEFAULT, DELAYED, READY, TAKEN, Call, End, State
 from shotgun_executor.errors import DependencyError, TooManyCalls
 from shotgun_executor.limit import Limit, Told, admit
 from shotgun_executor.line import Line
+from shotgun_executor.observing import Observers
 from shotgun_executor.opening import Aborted
 from shotgun_executor.retry import Sent, sent_of
+from shotgun_executor.stats import Counters
 from shotgun_executor.waiting import help_along
 
 if TYPE_CHECKING:
-    import concurrent.futures
     from collections.abc import Mapping, Sequence
 
     from shotgun_executor.attempts import Attempts
@@ -120,6 +123,10 @@ class Dispatch:
         self._at_end: Optional[Callable[[], None]] = None  # to be called when all is done
         # Futures that nobody wants any more, left by destructors, which must take no lock.
         self._dropped: deque[Future[Any]] = deque()
+        self._counters = Counters()
+        # What has ended and is to be counted; added to without the lock.
+        self._endings: deque[tuple[str, Optional[bool], float, Optional[float]]] = deque()
+        self.observers = Observers()
         limit.serve(max_runners)
         _alive.add(self)
 
@@ -153,7 +160,13 @@ class Dispatch:
             TooManyCalls: So many wait already.
         """
         self.check_process()  # first: in a forked process the lock may be held for ever
-        call = Call(self, function, args, kwargs, label=label, attempts=attempts, options=options)
+        call = Call(
+            *(self, function, args, kwargs),
+            label=label,
+            attempts=attempts,
+            options=options,
+            site=_submitted_at(),
+        )
         future = call.future
         runner = Runner(self)
         if needs:
@@ -167,6 +180,8 @@ class Dispatch:
                 self._accept(call)
                 run_here = run_here and self.take(call)
                 wanted = self._admit(runner)
+            if self.observers:
+                self.observers.tell(call.event("submitted"))
             if call.deadline is not None:
                 self._set_deadline(call, call.deadline)
             if wanted:
@@ -176,8 +191,11 @@ class Dispatch:
             for need in needs:
                 need.add_done_callback(_Need(self, call))
         except BaseException as error:  # refused, or Ctrl-C at any point in between
+            accepted = call.state is not State.NEW
             try:
                 withdrawn = self.withdraw(call)
+                if withdrawn and accepted:
+                    self._forget(call)
                 self._dismiss(runner, error)
             finally:
                 if not isinstance(error, Exception):
@@ -345,6 +363,46 @@ class Dispatch:
         self._refuse_if_over()
         return False
 
+    def _forget(self, call: Call) -> None:
+        """*call* was taken back by its submit: nobody will ever hear of it."""
+        with self.lock:
+            self._counters.submitted -= 1
+
+    def ended(self, call: Call, error: Optional[BaseException] = None) -> None:
+        """*call* is about to be resolved, once."""
+        cancelled = isinstance(error, concurrent.futures.CancelledError)
+        run = time.monotonic() - call.since if call.number else None
+        # Counted by who comes by with the lock: taking it once more for each call costs too much.
+        outcome = None if cancelled else error is not None
+        self._endings.append((call.method, outcome, call.queued, run))
+        if self.observers:
+            self.observers.tell(call.event("ended", error))
+
+    def _count_endings(self) -> None:
+        """Under the lock: count the calls that have ended."""
+        endings = self._endings
+        while endings:
+            self._counters.ended(*endings.popleft())
+
+    def count_calls(self) -> dict[str, Any]:
+        """The numbers of calls, all of one moment; see ``Stats``."""
+        with self.lock:
+            self._count_endings()
+            counters = self._counters
+            totals = counters.totals()
+            delayed = sum(call.state is DELAYED for call in self._aside)
+            waiting = len(self._aside) - delayed
+            ended = totals["done"] + totals["failed"] + totals["cancelled"]
+            return {
+                "submitted": counters.submitted,
+                "waiting": waiting,
+                "ready": self._ready,
+                "delayed": delayed,
+                "running": counters.submitted - ended - self._ready - waiting - delayed,
+                "methods": counters.methods(),
+                **totals,
+            }
+
     def recount(self) -> None:
         """Ctrl-C came in the middle of something: count anew what is counted along."""
         with self.lock:
@@ -356,12 +414,15 @@ class Dispatch:
         self._end_if_idle()
 
     def _accept(self, call: Call) -> None:
+        self._counters.submitted += 1
+        if len(self._endings) > 1000:  # no worker comes by: they were cancelled
+            self._count_endings()
         self._pending += 1
         if call.needs:
             call.state = State.BLOCKED
             self._aside.add(call)
         else:
-            call.state = State.READY
+            call.state = READY
             self._ready += 1
             self._line.append(call)
 
@@ -373,7 +434,7 @@ class Dispatch:
             return False
         call.state, call.taker = TAKEN, here  # nothing allocates since the test
         self._aside.discard(call)
-        if before is State.READY:
+        if before is READY:
             self._ready -= 1
         if before is not State.NEW and not call.number:
             self._pending -= 1
@@ -412,6 +473,7 @@ class Dispatch:
         passed_over: list[Call] = []  # freed after the lock: it may be the end of a user's object
         told: list[Told] = []
         with self.lock:
+            self._count_endings()
             call, pause = self._next_in_line(runner, passed_over)
             if call is None:
                 told = self._count_out(runner)
@@ -515,7 +577,7 @@ class Dispatch:
 
     def _put_in_line(self, call: Call, runner: Runner) -> bool:
         """From _aside; whether *runner* is wanted for it."""
-        before, call.state = call.state, State.READY
+        before, call.state = call.state, READY
         self._aside.discard(call)
         call.moved(before)
         self._ready += 1
@@ -579,11 +641,11 @@ class Dispatch:
         if call.ring is not None and due > call.ring.moment:
             return False  # its deadline would have passed
         try:
-            return self._delay(call, due)
+            return self._delay(call, due, error)
         except RuntimeError:  # no thread can be started to wait for the time
             return not self.withdraw(call)
 
-    def _delay(self, call: Call, due: float) -> bool:
+    def _delay(self, call: Call, due: float, error: Exception) -> bool:
         keep = self._owner()
         with self.lock:
             if self._hurried or call.end is not None or keep is None:
@@ -592,6 +654,9 @@ class Dispatch:
             call.state = DELAYED
             self._aside.add(call)
             call.moved(TAKEN)
+            self._counters.repeated(call.method)
+        if self.observers:
+            self.observers.tell(call.event("repeated", error))
         call.tell_watchers()
         self.alarm.after(due - time.monotonic(), functools.partial(self.ready_again, call))
         return True
@@ -827,6 +892,17 @@ class _Need:
         self._dispatch = self._call = None
         if dispatch is not None and call is not None:
             dispatch.need_is_done(call, need)
+
+
+def _submitted_at() -> tuple[str, int]:
+    """The file and line of the user's that submits a call: the first that is not of the package."""
+    frame = sys._getframe(2)
+    while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+_PACKAGE = os.path.dirname(__file__) + os.sep  # noqa: PTH120 - compared with co_filename
 
 
 def _nothing() -> None:

@@ -32,15 +32,18 @@ from shotgun_executor.mirror import (
     invoke_with_ids,
     within,
 )
+from shotgun_executor.observing import Trace
 from shotgun_executor.opening import CONNECT_LIMIT, READ_LIMIT
 from shotgun_executor.options import ExecutorView
 from shotgun_executor.plain import copy_plain
 from shotgun_executor.pool import ConnectionPool, ThreadLeases
 from shotgun_executor.prototype import run_privately
 from shotgun_executor.results import MapOutcomes, MapResults
+from shotgun_executor.stats import Stats
 
 if TYPE_CHECKING:
     import concurrent.futures
+    import os
     from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
 
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
 
     from shotgun_executor.arguments import ShotgunArguments
     from shotgun_executor.future import Future
+    from shotgun_executor.observing import Observer
     from shotgun_executor.retry import Retries
 
     P = ParamSpec("P")
@@ -459,6 +463,51 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
         ``executor.limit.calls = 2`` holds from the next call on, and ends no thread.
         """
         return self._dispatch.limit
+
+    # What it does.
+
+    def stats(self) -> Stats:
+        """What the executor has done and is doing, in numbers."""
+        connect, server, closed = self._prototype.shared.counters.snapshot()
+        limit = self.limit
+        return Stats(
+            connect=connect,
+            server=server,
+            closed=closed,
+            connections_idle=self._pool.idle,
+            connections_leased=self._pool.leased,
+            limit=limit.calls,
+            limit_now=limit.current,
+            **self._dispatch.count_calls(),
+        )
+
+    def add_observer(self, observer: Observer) -> None:
+        """Have *observer* called with a :class:`CallEvent` whenever something happens to a call.
+
+        It is called on the thread where that happens, so it should be quick; what it raises is
+        logged.
+        """
+        if not callable(observer):
+            raise TypeError(f"add_observer: observer must be a function, not {observer!r}")
+        self._dispatch.observers.add(observer)
+
+    def remove_observer(self, observer: Observer) -> None:
+        """Call *observer* no more."""
+        self._dispatch.observers.remove(observer)
+
+    def trace(self, path: Union[str, os.PathLike[str]]) -> Trace:
+        """Record calls until the end of a ``with`` block, and write them to *path* then.
+
+        ::
+
+            with executor.trace("publish.json"):
+                publish_all(executor)
+
+        Args:
+            path: A ``.json`` file, for chrome://tracing and https://ui.perfetto.dev; or an ``.svg``
+                or ``.png`` picture, with a row for each worker (needs matplotlib).
+        """
+        return Trace(self._dispatch.observers, path)
 
     # What Shotgun has and sends nothing; see LOCAL in mirror.py.
 

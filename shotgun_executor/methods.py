@@ -19,6 +19,7 @@ from xmlrpc.client import ProtocolError
 
 from shotgun_api3.shotgun import LOG, Shotgun
 
+from shotgun_executor import decode
 from shotgun_executor.contract import usable
 from shotgun_executor.files import FilePart, FileRequests, Target, file_proxy
 from shotgun_executor.opening import Limits, Proxy
@@ -70,13 +71,19 @@ class _OwnCalls(Shotgun):
             "POST", str(self.config.api_path), body, headers
         )
         self._check_status(status, answer_headers, content)
-        response = self._decode_response(answer_headers, content)
-        self._response_errors(response)  # type: ignore[no-untyped-call]  # it has no types
-        response = self._transform_inbound(response)
+        response = self._answer(answer_headers, content)
         if not isinstance(response, dict) or "results" not in response:
             return response
         results = response["results"]
         return results[0] if first and isinstance(results, list) else results
+
+    def _answer(self, headers: dict[str, Any], content: Any) -> Any:
+        """What the site has answered, or its error."""
+        if "decode" in _PIECES:
+            return decode.decoded(self, headers, content)
+        response = self._decode_response(headers, content)
+        self._response_errors(response)  # type: ignore[no-untyped-call]  # it has no types
+        return self._transform_inbound(response)
 
     def _encoded(self, method: str, params: Any, include_auth_params: bool) -> bytes:
         """The body of a request; dates are looked for only where JSON cannot go on without."""
@@ -263,11 +270,12 @@ def _file_requests(client: Any) -> Optional[FileRequests]:
 
 
 # Our own ways, as far as the installed shotgun_api3 is as they expect it.
-_PIECES = usable()
+_PIECES = usable(tried={"decode": decode.disagreements})
 OWN_WAYS: tuple[type, ...] = tuple(
     own
     for piece, own in {
         "calls": _OwnCalls,
+        "decode": decode.OwnDecoding,
         "files": _OwnFiles,
         "transport": _OwnTransport,
     }.items()

@@ -10,20 +10,26 @@ from __future__ import annotations
 import functools
 import io
 import json
-import logging
 import mimetypes
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 from xmlrpc.client import ProtocolError
 
-from shotgun_api3.shotgun import LOG, Shotgun
+from shotgun_api3.shotgun import Shotgun
 
 from shotgun_executor import decode
 from shotgun_executor.contract import usable
 from shotgun_executor.files import FilePart, FileRequests, Target, file_proxy
 from shotgun_executor.opening import Limits, Proxy
 from shotgun_executor.transport import Transport
+from shotgun_executor.wirelog import (
+    log_answer,
+    log_call,
+    log_completed,
+    log_failure,
+    log_request,
+)
 
 if TYPE_CHECKING:
     from shotgun_executor.connection import Connection
@@ -60,6 +66,7 @@ class _OwnCalls(Shotgun):
         include_auth_params: bool = True,
         first: bool = False,
     ) -> Any:
+        log_call(method, params)
         body = self._encoded(method, params, include_auth_params)
         headers = {
             "content-type": "application/json; charset=utf-8",
@@ -70,6 +77,7 @@ class _OwnCalls(Shotgun):
         status, answer_headers, content = self._make_call(
             "POST", str(self.config.api_path), body, headers
         )
+        log_completed(method)
         self._check_status(status, answer_headers, content)
         response = self._answer(answer_headers, content)
         if not isinstance(response, dict) or "results" not in response:
@@ -120,8 +128,9 @@ class _OwnCalls(Shotgun):
         sent.update(headers or {})
         try:
             return self._http_request(verb, path, body or None, sent)
-        except Exception:
+        except Exception as error:
             self._close_connection()
+            log_failure(error)
             raise
 
 
@@ -140,10 +149,11 @@ class _OwnTransport(Shotgun):
         if not isinstance(transport, Transport):  # a class of the user's has its own
             return super()._http_request(verb, path, body, headers)
         url = f"{self.config.scheme}://{self.config.server}{path}"
+        log_request(verb, url, headers, body)
         answer, content = transport.request(url, method=verb, body=body, headers=headers)
-        if LOG.isEnabledFor(logging.DEBUG):
-            LOG.debug("%s %s: %s %s", verb, url, answer.status, answer.reason)
-        return (answer.status, answer.reason), dict(answer), content
+        status = (answer.status, answer.reason)
+        log_answer(status, answer, content)
+        return status, dict(answer), content
 
 
 def _new_transport(client: Any) -> Transport:

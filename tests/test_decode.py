@@ -595,6 +595,61 @@ _READ = {
 }
 
 
+def _lines(caplog: pytest.LogCaptureFixture, call: Any) -> list[str]:
+    """What *call* logs; without what differs by client: the headers of a request."""
+    caplog.clear()
+    call()
+    lines = [record.getMessage() for record in caplog.records if record.name == "shotgun_api3"]
+    return [line for line in lines if " headers are " not in line]
+
+
+def test_log_lines_are_those_of_the_official_client(sandbox, caplog):
+    """At DEBUG each line is there, the same but for secrets, which the official client prints."""
+    plain = Shotgun(sandbox.url, **sandbox.credentials)
+    with ShotgunPool(sandbox.url, **sandbox.credentials) as sg:
+        calls = [
+            lambda sg: sg.find("Project", [["name", "is_not", "ä"]], ["name", "created_at"]),
+            lambda sg: sg.find_one("HumanUser", [["login", "is", "x"]]),
+            lambda sg: sg.schema_field_read("Shot", "code"),
+        ]
+        for call in calls:
+            call(sg)  # asks the site what it is, once
+        caplog.set_level("DEBUG", logger="shotgun_api3")
+        for call in calls:
+            expected = _lines(caplog, lambda call=call: call(plain))
+            found = _lines(caplog, lambda call=call: call(sg))
+            assert len(expected) == 6
+            assert found == [line.replace(sandbox.api_key, "***") for line in expected]
+            assert any("***" in line for line in found)
+            assert sum(" headers are " in record.getMessage() for record in caplog.records) == 2
+    plain.close()
+
+
+def test_log_shows_no_secret_of_requests_and_answers(sandbox, caplog):
+    """Neither passwords, also in filters and values, nor tokens that the site hands out."""
+    caplog.set_level("DEBUG", logger="shotgun_api3")
+    with ShotgunPool(sandbox.url, **sandbox.credentials) as sg:
+        token = sg.get_session_token()
+        with pytest.raises(shotgun_api3.Fault):
+            sg.find("HumanUser", [["password_proxy", "is", "hunter2"]])
+        with pytest.raises(shotgun_api3.Fault):
+            sg.update("HumanUser", 10_000, {"password_proxy": "hunter2"})
+    assert "get_session_token" in caplog.text
+    for secret in (sandbox.api_key, token, "hunter2"):
+        assert secret not in caplog.text
+
+
+def test_log_lines_are_not_made_for_nobody(sandbox, monkeypatch):
+    """Nothing is formatted or redacted unless it is printed."""
+
+    def never(value: object) -> None:
+        raise AssertionError("a line was made that nobody prints")
+
+    monkeypatch.setattr("shotgun_executor.wirelog.redacted", never)
+    with ShotgunPool(sandbox.url, **sandbox.credentials) as sg:
+        assert sg.find("Shot", []) == []
+
+
 def test_package_works_without_orjson(sandbox):
     """Blocked from being imported, it is not missed."""
     script = f"""

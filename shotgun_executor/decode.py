@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import operator
 import os
+import re
 import time
 from datetime import datetime, timedelta
 from types import SimpleNamespace
@@ -40,20 +41,27 @@ _MINUTES: Final = {
 }
 _SECONDS: Final = {f":{second:02}Z": timedelta(seconds=second) for second in range(60)}
 _LENGTH: Final = 20
+_JSON: Final = "application/json"
 # Around a change of the clock the local time is not certain for as long as the change is wide,
-# which is two hours at most; a day is regular if it is that far from any.
-_MARGINS: Final = (timedelta(hours=-3), timedelta(hours=27))
+# which is two hours at most; days are regular if they are that far from any change.
+_MARGIN: Final = timedelta(hours=3)
+# In no zone of the tz database is the clock put back or forth twice within this time.
+_STEP: Final = timedelta(days=3, hours=12)
+_DAY: Final = timedelta(days=1)
+_WEEK: Final = timedelta(days=7)
 _MOST_DAYS: Final = 20_000
+_ENOUGH: Final = 10  # records, to see which fields have dates
 
-_Days = dict[str, Optional[datetime]]
-
-# What each day begins with in local time, None if that does not tell the rest of the day. One
-# dictionary for each setting of the time zone that was met; see _days().
-_known_days: dict[tuple[Any, ...], _Days] = {}
-
-# orjson reads longer integers as floats.
-_DIGITS: Final = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))
+# A body where each digit is a zero and each letter a capital, to find in it what looks like ...
+_SHAPES: Final = (
+    bytes(range(256))
+    .upper()
+    .translate(bytes(48 if 48 <= byte <= 57 else byte for byte in range(256)))
+)
+# ... a date, or an integer that orjson might read as a float.
+_DATE: Final = b'"0000-00-00T00:00:00Z"'
 _LONG: Final = b"0" * 19
+_ZEROS: Final = re.compile(b"0+")
 
 # Fields of these types stay as they are when records are parsed.
 _LEFT_ALONE: Final = frozenset({bool, int, float, list, datetime, type(None)})
@@ -68,16 +76,9 @@ class OwnDecoding(Shotgun):
 
     def _json_loads(self, body: Any) -> Any:
         """As in ``Shotgun``: what the stdlib's ``json`` makes of *body*, and its errors."""
-        if (
-            orjson is not None
-            and type(body) is bytes
-            and _LONG not in body.translate(_DIGITS)
-            and vars(Shotgun).get("_json_loads") is _OFFICIAL_LOADS
-        ):
-            try:
-                return orjson.loads(body)
-            except ValueError:
-                pass  # NaN, half a surrogate pair, UTF-16, no JSON: the stdlib knows what to do
+        unchanged = vars(Shotgun).get("_json_loads") is _OFFICIAL_LOADS
+        if unchanged and orjson is not None and type(body) is bytes:
+            return _loads(self, body, body.translate(_SHAPES))
         return super()._json_loads(body)
 
     def _parse_records(self, records: Any) -> Any:
@@ -86,6 +87,26 @@ class OwnDecoding(Shotgun):
         if unchanged and type(records) is list and parse_records(self, records):
             return records
         return super()._parse_records(records)
+
+
+def _loads(client: Any, body: bytes, shapes: bytes) -> Any:
+    if orjson is not None and not _has_long_number(shapes):
+        try:
+            return orjson.loads(body)
+        except ValueError:
+            pass  # NaN, half a surrogate pair, UTF-16, no JSON: the stdlib knows what to do
+    return Shotgun._json_loads(client, body)  # type: ignore[arg-type]  # it takes bytes as well
+
+
+def _has_long_number(shapes: bytes) -> bool:
+    """Whether there may be an integer that ``orjson`` would read as a float."""
+    at = shapes.find(_LONG)
+    while at >= 0:
+        digits = _ZEROS.match(shapes, at)
+        if digits is None or shapes[at - 1 : at] != b".":
+            return True
+        at = shapes.find(_LONG, digits.end())  # past the decimals of a float
+    return False
 
 
 def parse_records(client: Any, records: list[Any]) -> bool:
@@ -157,28 +178,74 @@ def decoded(client: Any, headers: Any, body: Any) -> Any:
         Fault: The answer is an error.
         json.JSONDecodeError: It is no JSON.
     """
-    answer = client._decode_response(headers, body)
+    as_official = decodes_as_official(client)
+    kind = headers.get("content-type")
+    shapes = None
+    if as_official and type(body) is bytes and body and kind and kind.startswith(_JSON):
+        shapes = body.translate(_SHAPES)
+        answer = _loads(client, body, shapes)
+    else:
+        answer = client._decode_response(headers, body)
     client._response_errors(answer)
-    if decodes_as_official(client):
-        return convert(client, answer)
+    if as_official:
+        return convert(client, answer, _dates_in(body, shapes))
     return client._transform_inbound(answer)
 
 
-def convert(client: Any, answer: Any) -> Any:
+def _dates_in(body: Any, shapes: Optional[bytes]) -> Optional[int]:
+    """How many dates are in the JSON of *body*, or could be; None if that is not seen so easily."""
+    if shapes is None or b"\0" in body or (b"\\" in body and b"\\u" in body):
+        return None  # with zeros it is not UTF-8
+    if body.isascii():
+        return shapes.count(_DATE)
+    return shapes.count(b'Z"')  # there are more digits than those of ASCII
+
+
+def convert(client: Any, answer: Any, dates: Optional[int]) -> Any:
     """*answer* with its dates, as ``client._transform_inbound`` would copy it.
 
     Args:
         client: The client whose settings count.
         answer: What was decoded from JSON, and nobody else holds: it is changed in place.
+        dates: How many dates it has at most; None if that is not known.
     """
     kind = type(answer)
-    if kind is dict:
-        _convert_dict(answer, _date_converter(client))
-    elif kind is list:
-        _convert_list(answer, _date_converter(client))
-    else:
+    if kind is not dict and kind is not list:
         return Shotgun._transform_inbound(client, answer)
+    if dates == 0:
+        return answer
+    date = _date_converter(client)
+    if kind is list:
+        _convert_list(answer, date)
+    elif dates is None or not _all_dates_are_fields(answer, dates, date):
+        _convert_dict(answer, date)
     return answer
+
+
+def _all_dates_are_fields(answer: dict[str, Any], dates: int, date: Callable[[str], Any]) -> bool:
+    """Put in the dates of records, and tell whether these were all.
+
+    Most of a page is links, which seldom hold a date, and most records have theirs in the same
+    fields. If as many were found there as the body has, nothing else needs to be looked at.
+    """
+    results = answer.get("results")
+    records = results.get("entities") if type(results) is dict else results
+    if type(records) is not list:
+        records = [results]
+    records = [record for record in records if type(record) is dict]
+    fields = {
+        field
+        for record in records[:_ENOUGH]
+        for field, value in record.items()
+        if type(value) is str and len(value) == _LENGTH
+    }
+    for record in records:
+        for field in fields:
+            value = record.get(field)
+            if type(value) is str and len(value) == _LENGTH:
+                converted = record[field] = date(value)
+                dates -= converted is not value
+    return dates == 0
 
 
 def _convert_dict(values: dict[str, Any], date: Callable[[str], Any]) -> None:
@@ -207,7 +274,8 @@ def _convert_list(values: list[Any], date: Callable[[str], Any]) -> None:
 
 def _date_converter(client: Any) -> Callable[[str], Any]:
     """A function that makes of a string of 20 characters what *client* makes of it."""
-    days = _days(client)
+    calendar = _calendar(client)
+    days = calendar.days
 
     def official(text: str) -> Any:
         return Shotgun._transform_inbound(client, text)
@@ -217,41 +285,81 @@ def _date_converter(client: Any) -> Callable[[str], Any]:
             return days[text[:10]] + _MINUTES[text[10:16]] + _SECONDS[text[16:]]  # type: ignore[operator]  # None + is a TypeError
         except (KeyError, TypeError):
             pass
-        day = text[:10]
-        if day not in days and text[10:16] in _MINUTES and text[16:] in _SECONDS:
-            if len(days) >= _MOST_DAYS:
-                days.clear()
-            days[day] = _start_of(day, official)
+        if text[:10] not in days and text[10:16] in _MINUTES and text[16:] in _SECONDS:
+            calendar.learn(text[:10], official)
+            return date(text)
         return official(text)
 
     return date
 
 
-def _start_of(day: str, official: Callable[[str], Any]) -> Optional[datetime]:
-    """When *day* begins, if the rest of it follows from that."""
-    try:
-        midnight = datetime.fromisoformat(day)
-        start = official(f"{day}T00:00:00Z")
-        if midnight.isoformat()[:10] != day or not isinstance(start, datetime):
+class _Calendar:
+    """When the days begin in local time, with one setting of the time zone.
+
+    All is learned from the official client, which is asked for a few moments of a week; only in
+    weeks in which the clock is changed it is asked for each day, and on the days around the change
+    for each date.
+    """
+
+    __slots__ = ("days", "weeks")
+
+    def __init__(self) -> None:
+        # None where the time of the beginning does not tell the rest of the day or week.
+        self.days: dict[str, Optional[datetime]] = {}
+        self.weeks: dict[datetime, Optional[datetime]] = {}
+
+    def learn(self, day: str, official: Callable[[str], Any]) -> None:
+        """Find out about *day*, the first ten characters of what may be a date."""
+        if len(self.days) >= _MOST_DAYS:
+            self.days.clear()
+            self.weeks.clear()
+        self.days[day] = self._start(day, official)
+
+    def _start(self, day: str, official: Callable[[str], Any]) -> Optional[datetime]:
+        try:
+            midnight = datetime.fromisoformat(day)
+        except ValueError:
             return None
-        for margin in _MARGINS:
-            moment = official(f"{(midnight + margin).isoformat()}Z")
-            if moment.tzinfo is not start.tzinfo or moment - margin != start:
-                return None
-    except (ValueError, OverflowError, OSError):  # no date, or beyond what the system can convert
+        if midnight.isoformat()[:10] != day:
+            return None
+        monday = midnight - timedelta(days=midnight.weekday())
+        if monday not in self.weeks:
+            self.weeks[monday] = _regular(monday, _WEEK, official)
+        start = self.weeks[monday]
+        if start is not None:
+            return start + (midnight - monday)
+        return _regular(midnight, _DAY, official)
+
+
+def _regular(
+    start: datetime, length: timedelta, official: Callable[[str], Any]
+) -> Optional[datetime]:
+    """*start*, which is in UTC, in local time; None if the clock is changed within *length*."""
+    shifts = [-_MARGIN, length + _MARGIN]
+    if length > _STEP:
+        shifts.append(_STEP)
+    try:
+        found = [official(f"{(start + shift).isoformat()}Z") - shift for shift in shifts]
+    except (TypeError, ValueError, OverflowError, OSError):  # beyond what the system can convert
         return None
-    return start
+    local: datetime = found[0]
+    same = all(moment == local and moment.tzinfo is local.tzinfo for moment in found)
+    return local if same else None
 
 
-def _days(client: Any) -> _Days:
+# One for each setting that was met.
+_calendars: dict[tuple[Any, ...], _Calendar] = {}
+
+
+def _calendar(client: Any) -> _Calendar:
     """What is known of the days, with the settings that *client* and the process have now."""
     setting = (bool(client.config.convert_datetimes_to_utc), *_zone())
-    days = _known_days.get(setting)
-    if days is None:
-        if len(_known_days) >= 10:
-            _known_days.clear()
-        days = _known_days[setting] = {}
-    return days
+    calendar = _calendars.get(setting)
+    if calendar is None:
+        if len(_calendars) >= 10:
+            _calendars.clear()
+        calendar = _calendars[setting] = _Calendar()
+    return calendar
 
 
 def _zone() -> tuple[Any, ...]:
@@ -302,8 +410,12 @@ def _agrees(utc: bool) -> bool:
     for one in (client, own):
         one.config = SimpleNamespace(convert_datetimes_to_utc=utc)
         one.client_caps = official_module.ClientCapabilities()  # type: ignore[no-untyped-call]  # it has no types
-    expected = client._transform_inbound(client._json_loads(_EXAMPLE))
+    expected = client._decode_response({"content-type": _JSON}, _EXAMPLE)
+    client._response_errors(expected)
+    expected = client._transform_inbound(expected)
     client._parse_records(expected["results"]["entities"])
-    answer = convert(own, own._json_loads(_EXAMPLE))
-    own._parse_records(answer["results"]["entities"])
-    return repr(answer) == repr(expected)
+    answers = [decoded(own, {"content-type": _JSON}, _EXAMPLE)]
+    answers.append(convert(own, own._json_loads(_EXAMPLE), None))
+    for answer in answers:
+        own._parse_records(answer["results"]["entities"])
+    return all(repr(answer) == repr(expected) for answer in answers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import gc
+import gc
 import linecache
 import sys
 import threading
@@ -44,6 +45,9 @@ def interrupted_at(step, operation):
                     raise Interrupt
         return trace
 
+    # Python swallows what is raised in the finalizer of an executor that was left before.
+    gc.collect()
+    gc.disable()
     sys.settrace(trace)
     try:
         operation()
@@ -51,6 +55,7 @@ def interrupted_at(step, operation):
         return True
     finally:
         sys.settrace(None)
+        gc.enable()
     return False
 
 

@@ -253,9 +253,8 @@ class Call:
     def ended(self) -> BaseException:
         """The error of a call that ended before it had run, or while it ran."""
         if self.end is End.DEADLINE:
-            return DeadlineExceeded(
-                f"{self} did not end within {self.deadline:g} s: {self.times()}"
-            )
+            limit = f"{self} did not end within {self.deadline:g} s"
+            return DeadlineExceeded(f"{limit}: {self.times()}{self.dispatch.status()}")
         if self.end is End.SHUTDOWN:
             return ShutdownError(f"{self} was ended by a shutdown: {self.times()}")
         return concurrent.futures.CancelledError()
@@ -338,6 +337,7 @@ class Call:
 
     def drop(self) -> None:
         """Let go of what is no longer needed: it will not run."""
+        self.label = str(self)  # while the function is there to tell
         self.function, self.args, self.kwargs, self.needs = _nothing, (), {}, []
 
 

@@ -314,6 +314,11 @@ class Dispatch:
                 "threads; make an executor of its own after the fork"
             )
 
+    def status(self) -> str:
+        """What the executor is doing, for errors that are about it."""
+        owner = self._owner()
+        return "" if owner is None else f"; {owner!r}"
+
     @property
     def on_worker(self) -> bool:
         """Whether the current thread is one of the workers, and at work."""
@@ -353,7 +358,7 @@ class Dispatch:
         if self._when_full == "raise":
             raise TooManyCalls(
                 f"{self._pending} calls wait already, as many as max_pending allows: {call} was "
-                f"not accepted"
+                f"not accepted{self.status()}"
             )
         self._blocked_submits += 1
         try:

@@ -225,6 +225,7 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
         timeout: Optional[float] = None,
         chunksize: int = 1,
         buffersize: Optional[int] = None,
+        progress: Union[bool, str] = False,
     ) -> MapResults[T]:
         """The results of ``fn(*items)`` for the items of the iterables, in their order.
 
@@ -238,12 +239,19 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
             chunksize: Has no effect on threads.
             buffersize: How many calls may be submitted ahead of the results that were taken; the
                 iterables are read no further. None submits all at once.
+            progress: Show a bar that counts the calls that are done, if tqdm is installed; a text
+                stands before it.
 
         Returns:
             An iterator, which cancels what has not started when it is closed, dropped, or ends by
             an error; also before the first result was asked for.
         """
-        return MapResults(self.submit, fn, iterables, timeout=timeout, buffersize=buffersize)
+        return MapResults(
+            *(self.submit, fn, iterables),
+            timeout=timeout,
+            buffersize=buffersize,
+            progress=progress,
+        )
 
     def map_outcomes(
         self,
@@ -252,6 +260,7 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
         timeout: Optional[float] = None,
         buffersize: Optional[int] = None,
         ordered: bool = True,
+        progress: Union[bool, str] = False,
     ) -> MapOutcomes[T]:
         """As :meth:`map`, but with an outcome for each item instead of the first exception.
 
@@ -267,12 +276,17 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
             buffersize: As in :meth:`map`.
             ordered: In the order of the input; else as they are done, so that one slow item
                 holds up none.
+            progress: As in :meth:`map`.
 
         Returns:
             An iterator over an :class:`~shotgun_executor.results.Outcome` for each item.
         """
         return MapOutcomes(
-            self.submit, fn, iterables, timeout=timeout, buffersize=buffersize, ordered=ordered
+            *(self.submit, fn, iterables),
+            timeout=timeout,
+            buffersize=buffersize,
+            ordered=ordered,
+            progress=progress,
         )
 
     def options(

@@ -319,7 +319,7 @@ class Call:
         if hasattr(error, "add_note"):  # Python 3.11 shows them with the traceback
             if text not in getattr(error, "__notes__", ()):
                 error.add_note(text)
-        elif isinstance(error, Exception):
+        elif isinstance(error, Exception) and text not in getattr(error, "__notes__", ()):
             error.__notes__ = [*getattr(error, "__notes__", ()), text]  # type: ignore[attr-defined]
 
     def release(self) -> None:

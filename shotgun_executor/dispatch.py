@@ -437,15 +437,19 @@ class Dispatch:
         before = call.state
         if before is TAKEN:
             return False
+        # What calls functions comes first: the stack may be full, and then nothing has happened.
+        call.moved(before)
+        first = before is not State.NEW and not call.number
+        if first and self._blocked_submits:
+            self._room.notify()
+        if call.state is not before:
+            return False  # somebody was, in a garbage collection on this very thread
         call.state, call.taker = TAKEN, here  # nothing allocates since the test
         self._aside.discard(call)
         if before is READY:
             self._ready -= 1
-        if before is not State.NEW and not call.number:
+        if first:
             self._pending -= 1
-            if self._blocked_submits:
-                self._room.notify()
-        call.moved(before)
         return True
 
     def _admit(self, runner: Runner) -> bool:
@@ -582,11 +586,11 @@ class Dispatch:
 
     def _put_in_line(self, call: Call, runner: Runner) -> bool:
         """From _aside; whether *runner* is wanted for it."""
-        before, call.state = call.state, READY
-        self._aside.discard(call)
-        call.moved(before)
-        self._ready += 1
+        call.moved(call.state)
         self._line.append(call)
+        call.state = READY
+        self._aside.discard(call)
+        self._ready += 1
         return self._admit(runner)
 
     def _start_if_wanted(self, runner: Runner, wanted: bool) -> None:
@@ -647,19 +651,20 @@ class Dispatch:
             return False  # its deadline would have passed
         try:
             return self._delay(call, due, error)
-        except RuntimeError:  # no thread can be started to wait for the time
-            return not self.withdraw(call)
+        except RuntimeError:  # no thread can be started to wait for the time; or the stack is full
+            ours = call.taker == threading.get_ident() or self.withdraw(call)
+            return not ours
 
     def _delay(self, call: Call, due: float, error: Exception) -> bool:
         keep = self._owner()
         with self.lock:
             if self._hurried or call.end is not None or keep is None:
                 return False
-            call.keep, call.due = keep, due
-            call.state = DELAYED
-            self._aside.add(call)
             call.moved(TAKEN)
             self._counters.repeated(call.method)
+            call.keep, call.due = keep, due
+            call.state, call.taker = DELAYED, None
+            self._aside.add(call)
         if self.observers:
             self.observers.tell(call.event("repeated", error))
         call.tell_watchers()

@@ -79,7 +79,7 @@ class Limit:
 
     @property
     def per_second(self) -> Optional[float]:
-        """How many calls may start in a second; None: any number."""
+        """How many calls may start in a second, if that is limited."""
         return self._per_second
 
     @per_second.setter

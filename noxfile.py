@@ -104,7 +104,14 @@ def lowest(session: nox.Session) -> None:
 def contract(session: nox.Session, client: str) -> None:
     """Check what is leaned on in shotgun_api3 with several of its releases; not by default."""
     session.install("-e", ".[sandbox]", f"shotgun_api3=={client}", *_group("test"))
-    files = ("test_contract", "test_parity", "test_transport", "test_files", "test_retry")
+    files = (
+        "test_contract",
+        "test_parity",
+        "test_transport",
+        "test_files",
+        "test_retry",
+        "test_decode",
+    )
     session.run("python", "-m", "pytest", *PARALLEL, *(f"tests/{name}.py" for name in files))
 
 

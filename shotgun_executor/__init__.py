@@ -10,6 +10,8 @@ from __future__ import annotations
 import logging
 
 from shotgun_executor._version import __version__ as __version__
+from shotgun_executor.completion import as_completed as as_completed
+from shotgun_executor.completion import wait as wait
 from shotgun_executor.errors import DeadlineExceeded as DeadlineExceeded
 from shotgun_executor.errors import DeadlockError as DeadlockError
 from shotgun_executor.errors import DependencyError as DependencyError
@@ -51,8 +53,10 @@ __all__ = [
     "TooManyCalls",
     "UploadError",
     "__version__",
+    "as_completed",
     "outcome_unknown",
     "upload_progress",
+    "wait",
 ]
 
 logging.getLogger("shotgun_executor").addHandler(logging.NullHandler())

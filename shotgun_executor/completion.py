@@ -1,0 +1,105 @@
+"""``wait`` and ``as_completed`` that may be used on a worker."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import time
+from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION
+from typing import TYPE_CHECKING, Any, Optional, TypeVar
+
+from shotgun_executor.call import TAKEN
+from shotgun_executor.future import Future
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+__all__ = ["as_completed", "wait"]
+
+T = TypeVar("T")
+
+
+def wait(
+    fs: Iterable[concurrent.futures.Future[T]],
+    timeout: Optional[float] = None,
+    return_when: str = ALL_COMPLETED,
+) -> tuple[set[concurrent.futures.Future[T]], set[concurrent.futures.Future[T]]]:
+    """As ``concurrent.futures.wait``, also on a worker of the executor whose futures they are.
+
+    The standard library's blocks the worker: if all workers do so, nobody is left to run what they
+    wait for. On a worker this one runs what nobody else has begun. Elsewhere they are the same.
+
+    Returns:
+        The sets of those that are done and of those that are not, also as ``.done`` and
+        ``.not_done``.
+
+    Raises:
+        DeadlockError: One of the calls waits for the one that waits here.
+    """
+    futures = list(fs)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while not _enough(futures, return_when) and _left(deadline) != 0:
+        future = _to_help(futures)
+        if future is None:
+            break
+        _help(future, deadline)
+    return concurrent.futures.wait(futures, _left(deadline), return_when)
+
+
+def as_completed(
+    fs: Iterable[concurrent.futures.Future[T]], timeout: Optional[float] = None
+) -> Iterator[concurrent.futures.Future[T]]:
+    """As ``concurrent.futures.as_completed``, also on a worker; see :func:`wait`.
+
+    Raises:
+        TimeoutError: Not all of them are done in time.
+    """
+    pending = list(dict.fromkeys(fs))
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while pending:
+        done = {future for future in pending if future.done()}
+        yield from (future for future in pending if future in done)
+        pending = [future for future in pending if future not in done]
+        if done or not pending:
+            continue
+        future = _to_help(pending)
+        if future is None:  # not on a worker, or they are of others
+            yield from concurrent.futures.as_completed(pending, _left(deadline))
+            return
+        if _left(deadline) == 0:
+            raise concurrent.futures.TimeoutError(f"{len(pending)} futures are not done")
+        _help(future, deadline)
+
+
+def _enough(futures: Sequence[concurrent.futures.Future[Any]], return_when: str) -> bool:
+    """Whether ``wait`` would return at once."""
+    done = [future for future in futures if future.done()]
+    if len(done) == len(futures) or (return_when == FIRST_COMPLETED and done):
+        return True
+    return return_when == FIRST_EXCEPTION and any(
+        not future.cancelled() and future.exception() is not None for future in done
+    )
+
+
+def _to_help(futures: Sequence[concurrent.futures.Future[Any]]) -> Optional[Future[Any]]:
+    """One that this worker can help along: rather one that nobody runs; None if there is none."""
+    ours = [
+        future
+        for future in futures
+        if isinstance(future, Future) and not future.done() and future.on_worker
+    ]
+    for future in ours:
+        call = future._call
+        if call is not None and call.state is not TAKEN:
+            return future
+    return ours[0] if ours else None
+
+
+def _help(future: Future[Any], deadline: Optional[float]) -> None:
+    with contextlib.suppress(concurrent.futures.CancelledError, concurrent.futures.TimeoutError):
+        future.exception(_left(deadline))
+
+
+def _left(deadline: Optional[float]) -> Optional[float]:
+    """Seconds until *deadline*; None if there is none."""
+    return None if deadline is None else max(0.0, deadline - time.monotonic())

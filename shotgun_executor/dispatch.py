@@ -10,6 +10,7 @@ shutdown or a dead thread.
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import functools
 import logging
 import os
@@ -239,6 +240,8 @@ class Dispatch:
 
     def abandon(self) -> None:
         """The executor is gone: nobody can submit any more; what was accepted is run."""
+        if os.getpid() != self.process:
+            return  # a forked child has dropped it, where the lock may be held for ever
         self.close()
         self.when_idle(_nothing)
 
@@ -370,6 +373,9 @@ class Dispatch:
 
     def ended(self, call: Call, error: Optional[BaseException] = None) -> None:
         """*call* is about to be resolved, once."""
+        if call.counted:
+            return  # something was raised between this and its end
+        call.counted = True
         cancelled = isinstance(error, concurrent.futures.CancelledError)
         run = time.monotonic() - call.since if call.number else None
         # Counted by who comes by with the lock: taking it once more for each call costs too much.
@@ -457,7 +463,8 @@ class Dispatch:
         if runner not in self._runners:
             return []
         self._runners.discard(runner)
-        return self.limit.leave(self)
+        # With calls left it waits for room like others: nobody else would start a runner for them.
+        return self.limit.leave(self, self._owner() if self._ready else None)
 
     def _at_work(self) -> list[Runner]:
         return [*self._runners, *self._guests]
@@ -468,11 +475,12 @@ class Dispatch:
 
     def _next(self, runner: Runner) -> Optional[Call]:
         """The next call for *runner*; None ends it, so that the next submit starts another."""
-        while self._dropped:
-            self._dropped.popleft().cancel()
+        self._cancel_dropped()
         passed_over: list[Call] = []  # freed after the lock: it may be the end of a user's object
         told: list[Told] = []
         with self.lock:
+            if runner not in self._runners:
+                return None  # it was given up: the stdlib could not start a thread for it
             self._count_endings()
             call, pause = self._next_in_line(runner, passed_over)
             if call is None:
@@ -487,6 +495,11 @@ class Dispatch:
             self._end_if_idle()
         return call
 
+    def _cancel_dropped(self) -> None:
+        while self._dropped:
+            with contextlib.suppress(IndexError):  # another worker was faster
+                self._dropped.popleft().cancel()
+
     def _next_in_line(
         self, runner: Runner, passed_over: list[Call]
     ) -> tuple[Optional[Call], float]:
@@ -494,20 +507,18 @@ class Dispatch:
         if runner.ran and self.limit.crowded(self):  # after one call at least: else none would run
             return None, 0.0
         runner.ran = True
-        pause = self.limit.claim_start()
+        pause = self.limit.claim_start() if self._ready else 0.0
         if pause:
             return None, pause
         call = self._line.take(passed_over)
-        if call is None:
-            self.limit.give_start_back()
-        else:
+        if call is not None:
             self.take(call)
         return call, 0.0
 
     def _resume_after(self, pause: float) -> None:
         try:
             self.alarm.after(pause, self._resume)
-        except RuntimeError:  # no thread can be had to wait: too early is better than never
+        except Exception:  # no thread can be had to wait: too early is better than never
             self._resume()
 
     def _resume(self) -> None:
@@ -602,15 +613,18 @@ class Dispatch:
             cascade.append((call, error))
             return
         self._here.cascade = cascade = deque([(call, error)])
-        try:
-            while cascade:
-                call, error = cascade.popleft()
-                if error is None:
-                    call.cancel()
-                else:
-                    call.fail(error)
-        finally:
-            self._here.cascade = None
+        interrupt: Optional[BaseException] = None
+        while cascade:
+            call, error = cascade.popleft()
+            try:
+                call.settle(error)
+            except BaseException as raised:  # Ctrl-C, or SystemExit in a callback: go on to the end
+                interrupt = raised
+                if not call.future.done():
+                    cascade.appendleft((call, error))
+        self._here.cascade = None
+        if interrupt is not None:
+            raise interrupt
 
     def _end_if_idle(self) -> None:
         with self.lock:
@@ -640,25 +654,31 @@ class Dispatch:
         due = time.monotonic() + pause
         if call.ring is not None and due > call.ring.moment:
             return False  # its deadline would have passed
+        if not self._put_aside(call, due):
+            return False
         try:
-            return self._delay(call, due, error)
-        except RuntimeError:  # no thread can be started to wait for the time
-            return not self.withdraw(call)
+            if self.observers:
+                self.observers.tell(call.event("repeated", error))
+            call.tell_watchers()
+            self.alarm.after(due - time.monotonic(), functools.partial(self.ready_again, call))
+        except BaseException as raised:  # no thread can be started to wait for the time, say
+            if not self.withdraw(call):
+                return True  # somebody else has it
+            if not isinstance(raised, Exception):
+                raise
+            return False
+        return True
 
-    def _delay(self, call: Call, due: float, error: Exception) -> bool:
+    def _put_aside(self, call: Call, due: float) -> bool:
         keep = self._owner()
         with self.lock:
             if self._hurried or call.end is not None or keep is None:
                 return False
+            self._counters.repeated(call.method)
+            self._aside.add(call)
             call.keep, call.due = keep, due
             call.state = DELAYED
-            self._aside.add(call)
             call.moved(TAKEN)
-            self._counters.repeated(call.method)
-        if self.observers:
-            self.observers.tell(call.event("repeated", error))
-        call.tell_watchers()
-        self.alarm.after(due - time.monotonic(), functools.partial(self.ready_again, call))
         return True
 
     def ready_again(self, call: Call) -> None:
@@ -823,7 +843,7 @@ class Dispatch:
     def _dismiss(self, runner: Runner, error: Optional[BaseException]) -> None:
         """*runner* could not be had. If none is left, nobody would ever run what waits."""
         with self.lock:
-            if runner.handed_over or runner not in self._runners:
+            if runner.handed_over or runner.ran or runner not in self._runners:
                 return
             told = self._count_out(runner)
             successor = Runner(self)

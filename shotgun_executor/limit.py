@@ -126,17 +126,21 @@ class Limit:
             self._count(dispatch, +1)
         return True
 
-    def leave(self, dispatch: Dispatch) -> list[Told]:
-        """A worker has ended. Returns whom to tell that there is room: see :func:`admit`."""
+    def leave(self, dispatch: Dispatch, keep: Any = None) -> list[Told]:
+        """A worker has ended. Returns whom to tell that there is room: see :func:`admit`.
+
+        With *keep*, *dispatch* has more calls, and is told as well, after those who waited before.
+        """
         with self._lock:
             self._count(dispatch, -1)
+            if keep is not None:
+                self._waiting.setdefault(dispatch, keep)
         return self.freed() if self._waiting else []
 
     def recount(self, dispatch: Dispatch, running: int) -> None:
         """Correct the count of *dispatch*, which was interrupted in between."""
         with self._lock:
-            self._running[dispatch] = running
-            self._total = sum(self._running.values())
+            self._count(dispatch, running - self._running.get(dispatch, 0))
 
     def _count(self, dispatch: Dispatch, change: int) -> None:
         count = self._running.get(dispatch, 0) + change

@@ -102,7 +102,7 @@ def _wait_for_its_time(dispatch: Dispatch, call: Call, end: Optional[float]) -> 
     """Wait until *call* is to be made again, and put it in line then."""
     due = call.due
     concurrent.futures.wait([call.future], _left(due if end is None else min(due, end)))
-    if _has_come(due):
+    if _has_come(call.due):  # not `due`: it may have run, and been put aside once more
         dispatch.ready_again(call)
 
 

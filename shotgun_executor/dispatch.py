@@ -507,7 +507,7 @@ class Dispatch:
         if runner.ran and self.limit.crowded(self):  # after one call at least: else none would run
             return None, 0.0
         runner.ran = True
-        pause = self.limit.claim_start() if self._ready else 0.0
+        pause = self.limit.claim_start(self) if self._ready else 0.0
         if pause:
             return None, pause
         call = self._line.take(passed_over)
@@ -517,11 +517,12 @@ class Dispatch:
 
     def _resume_after(self, pause: float) -> None:
         try:
-            self.alarm.after(pause, self._resume)
+            self.alarm.after(pause, self.resume)
         except Exception:  # no thread can be had to wait: too early is better than never
-            self._resume()
+            self.resume()
 
-    def _resume(self) -> None:
+    def resume(self) -> None:
+        """A call may start by now, as far as the rate goes."""
         with self.lock:
             self._paused = False
         self.admit_more()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import concurrent.futures
 import gc
 import os
+import queue
 import random
 import threading
 import time
@@ -60,7 +61,7 @@ class Storm:
         self.creates = []  # those of writes
         self.resolved = Counter()  # how often each future told so
         self.events = Counter()  # of calls, by kind and number
-        self.strangers = []  # futures of nobody's executor
+        self.strangers = queue.SimpleQueue()  # futures of nobody's executor
         self.end = dice.choice(ENDS)
         self.early = dice.may(0.3)  # a client ends it, while the others go on
         self.limit = Limit(dice.choice([None, 1, 3]), per_second=dice.choice([None, None, 1500]))
@@ -168,10 +169,6 @@ class Storm:
                 if "shutdown" not in str(error):
                     raise
                 break
-        with self.lock:
-            strangers, self.strangers = self.strangers, []
-        for stranger in strangers:
-            settle(stranger, dice)
 
     def deeds(self):
         """What a client may do, and how often it does."""
@@ -215,15 +212,19 @@ class Storm:
 
     def need_a_stranger(self, dice):
         stranger = concurrent.futures.Future()
-        with self.lock:
-            self.strangers.append(stranger)
+        self.strangers.put((stranger, dice.randrange(4)))
         self.keep(self.dispatch.submit(self.work, (1, dice.random()), {}, needs=[stranger]))
-        if dice.may(0.5):
-            with self.lock:
-                if stranger not in self.strangers:
-                    return
-                self.strangers.remove(stranger)
-            settle(stranger, dice)
+
+    def settle_strangers(self):
+        """Not a client's work: one who waits for room could wait for himself."""
+        for stranger, how in iter(self.strangers.get, None):
+            if how == 0:
+                stranger.cancel()
+                stranger.set_running_or_notify_cancel()
+            elif how == 1:
+                stranger.set_exception(OSError("by chance"))
+            else:
+                stranger.set_result(how)
 
     def find(self, dice):
         needs = self.some(dice)
@@ -309,11 +310,12 @@ class Storm:
             executor.shutdown(wait=False)
 
     def run(self):
+        settled = in_thread(self.settle_strangers)
         joins = [in_thread(lambda number=number: self.client(number)) for number in range(CLIENTS)]
         for join in joins:
             join()
-        for stranger in self.strangers:
-            settle(stranger, self.dice)
+        self.strangers.put(None)
+        settled()
         in_thread(lambda: self.finish(self.dice))()
         self.check()
 
@@ -369,18 +371,6 @@ class Storm:
         errors = [future.exception(0) for future in self.creates if not future.cancelled()]
         unknown = sum(error is not None and outcome_unknown(error) for error in errors)
         return errors.count(None), unknown
-
-
-def settle(stranger, dice):
-    """Resolve a future of nobody's executor in one of three ways."""
-    how = dice.randrange(4)
-    if how == 0:
-        stranger.cancel()
-        stranger.set_running_or_notify_cancel()
-    elif how == 1:
-        stranger.set_exception(OSError("by chance"))
-    else:
-        stranger.set_result(how)
 
 
 def storm(count, workers, sandbox):

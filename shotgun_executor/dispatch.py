@@ -120,6 +120,7 @@ class Dispatch:
         self._paused = False  # the alarm will start a runner: until then no call may start
         self._closed = False
         self._hurried = False  # no call is made again
+        self._exiting = False  # a worker that ends now is the last: it waits for its turn itself
         self._broken: Optional[BaseException] = None
         self._at_end: Optional[Callable[[], None]] = None  # to be called when all is done
         # Futures that nobody wants any more, left by destructors, which must take no lock.
@@ -240,20 +241,14 @@ class Dispatch:
 
     def abandon(self) -> None:
         """The executor is gone: nobody can submit any more; what was accepted is run."""
-        if os.getpid() != self.process:
+        if self.forked:
             return  # a forked child has dropped it, where the lock may be held for ever
         self.close()
         self.when_idle(_nothing)
 
     def wait_until_idle(self, timeout: Optional[float] = None) -> bool:
-        """Wait until nothing waits or runs any more; False if that takes longer.
-
-        On a worker, and in a callback that resolves other calls, it would wait for itself, and
-        returns at once.
-        """
+        """Wait until nothing waits or runs any more; False if that takes longer."""
         with self.lock:
-            if self.on_worker or getattr(self._here, "resolving", False):
-                return True
             return self._idle.wait_for(lambda: not self._busy(), timeout)
 
     def cancel_soon(self, future: Future[Any]) -> None:
@@ -283,16 +278,19 @@ class Dispatch:
         """The interpreter exits: give up what only reads, and hurry what writes.
 
         Threads that were joined would wait for all of it. What a read would have returned has
-        nobody left to look at it; a write that was accepted is made.
+        nobody left to look at it; a write that was accepted is made. No worker can begin any more
+        after this, so one begins now though there may be no room for it.
         """
         with self.lock:
-            self._hurried = True
+            self._hurried = self._exiting = True
+            self._paused = False
             delayed = [call for call in self._aside if call.state is DELAYED]
         for call in self._all_waiting():
             if call.only_reads:
                 call.future.cancel()
         for call in delayed:
             self.ready_again(call)
+        self.admit_more()
 
     def initialize(self, initializer: Callable[..., Any], *initargs: Any) -> None:
         """Run the user's initializer on a new worker; if it fails, so does all that waits."""
@@ -311,16 +309,26 @@ class Dispatch:
 
     def check_process(self) -> None:
         """Refuse to be used in a process that was forked from ours: it has none of our threads."""
-        if os.getpid() != self.process:
+        if self.forked:
             raise RuntimeError(
                 "this process was forked from the one that made the executor, and has none of its "
                 "threads; make an executor of its own after the fork"
             )
 
     @property
+    def forked(self) -> bool:
+        """Whether this is a process that was forked from ours."""
+        return os.getpid() != self.process
+
+    @property
     def on_worker(self) -> bool:
         """Whether the current thread is one of the workers, and at work."""
         return bool(getattr(self._here, "calls", None))
+
+    @property
+    def others_wait_for_us(self) -> bool:
+        """Whether the current thread runs a call or resolves others: then it must not wait."""
+        return self.on_worker or getattr(self._here, "resolving", False)
 
     @property
     def waiting(self) -> int:
@@ -349,7 +357,7 @@ class Dispatch:
         A worker never waits here, nor a callback: others may wait for them. And a call that waits
         for futures cannot be run at once.
         """
-        if self.on_worker or getattr(self._here, "resolving", False):
+        if self.others_wait_for_us:
             return False
         if self._when_full == "run":
             return not call.needs
@@ -438,7 +446,8 @@ class Dispatch:
         before = call.state
         if before is TAKEN:
             return False
-        call.state, call.taker = TAKEN, here  # nothing allocates since the test
+        call.moved(before)  # first: if it raises, nothing has changed
+        call.state, call.taker = TAKEN, here
         self._aside.discard(call)
         if before is READY:
             self._ready -= 1
@@ -446,14 +455,14 @@ class Dispatch:
             self._pending -= 1
             if self._blocked_submits:
                 self._room.notify()
-        call.moved(before)
         return True
 
     def _admit(self, runner: Runner) -> bool:
         """Count *runner* in, if there is work and room for one more."""
         if not self._ready or len(self._runners) >= self._max_runners or self._paused:
             return False
-        if not self.limit.enter(self, self._owner()):
+        anyway = self._exiting and not self._runners
+        if not self.limit.enter(self, self._owner(), anyway=anyway):
             return False
         self._runners.add(runner)
         return True
@@ -483,6 +492,9 @@ class Dispatch:
                 return None  # it was given up: the stdlib could not start a thread for it
             self._count_endings()
             call, pause = self._next_in_line(runner, passed_over)
+            while pause and self._exiting:
+                self._idle.wait(pause)  # without the lock
+                call, pause = self._next_in_line(runner, passed_over)
             if call is None:
                 told = self._count_out(runner)
             if pause:
@@ -504,7 +516,9 @@ class Dispatch:
         self, runner: Runner, passed_over: list[Call]
     ) -> tuple[Optional[Call], float]:
         """The call to run now; or none, and the seconds until one may start if that is why."""
-        if runner.ran and self.limit.crowded(self):  # after one call at least: else none would run
+        if (
+            runner.ran and not self._exiting and self.limit.crowded(self)
+        ):  # after one call at least: else none would run
             return None, 0.0
         runner.ran = True
         pause = self.limit.claim_start(self) if self._ready else 0.0
@@ -517,12 +531,12 @@ class Dispatch:
 
     def _resume_after(self, pause: float) -> None:
         try:
-            self.alarm.after(pause, self.resume)
+            self.alarm.after(pause, functools.partial(self.resume, self._owner()))
         except Exception:  # no thread can be had to wait: too early is better than never
             self.resume()
 
-    def resume(self) -> None:
-        """A call may start by now, as far as the rate goes."""
+    def resume(self, keep: Any = None) -> None:
+        """A call may start by now, as far as the rate goes. The executor, *keep*, lives so long."""
         with self.lock:
             self._paused = False
         self.admit_more()
@@ -955,7 +969,7 @@ def _broken_pool(cause: BaseException) -> BrokenThreadPool:
 
 def _finish_at_exit() -> None:
     for dispatch in list(_alive):
-        if os.getpid() == dispatch.process:
+        if not dispatch.forked:
             dispatch.finish_at_exit()
 
 

@@ -119,13 +119,13 @@ class Limit:
             if whole or self._calls is None:
                 self._current = float(self.calls)
 
-    def enter(self, dispatch: Dispatch, keep: Any) -> bool:
+    def enter(self, dispatch: Dispatch, keep: Any, *, anyway: bool = False) -> bool:
         """Let a worker begin; if not, *dispatch* is told when there is room. *keep* lives so long.
 
         Each that has begun is counted until :meth:`leave`.
         """
         with self._lock:
-            if self._full():
+            if self._full() and not anyway:
                 self._waiting[dispatch] = keep
                 return False
             self._count(dispatch, +1)

@@ -86,6 +86,7 @@ class Call:
         "blocked",
         "connection",
         "context",
+        "counted",
         "deadline",
         "dispatch",
         "due",
@@ -144,6 +145,7 @@ class Call:
         self.needs: list[concurrent.futures.Future[Any]] = []
         self.open_needs = 0
         self.taker: Optional[int] = None  # the thread that took it
+        self.counted = False  # the dispatch was told that it has ended
         self.notified = False  # who waits for the future was told that it is cancelled
         self.thread: Optional[int] = None  # the worker that runs it
         self.waits_for: Optional[Call] = None  # the call that this running one waits for
@@ -211,7 +213,8 @@ class Call:
         if self.attempts is not None:
             self.attempts.begin()
         if self.number == 1 and not future.set_running_or_notify_cancel():
-            self.release()
+            self.notified = True  # cancelled after it was taken
+            self.notify_cancelled()
             return
         observers = self.dispatch.observers
         if observers:
@@ -292,6 +295,13 @@ class Call:
                 self.future.set_exception(error)
         self.tell_watchers()
 
+    def settle(self, error: Optional[BaseException]) -> None:
+        """Fail by *error*; without one, cancel the future."""
+        if error is None:
+            self.cancel()
+        else:
+            self.fail(error)
+
     def cancel(self) -> None:
         """Cancel the future, and notify who waits for it; only for who took the call."""
         if self.number:  # it ran before: the standard library's future can no longer be cancelled
@@ -304,8 +314,8 @@ class Call:
     def notify_cancelled(self) -> None:
         """Tell who waits for the cancelled future; only for who took the call."""
         self.release()
+        self.dispatch.ended(self, concurrent.futures.CancelledError())
         if not self.notified:
-            self.dispatch.ended(self, concurrent.futures.CancelledError())
             self.future.set_running_or_notify_cancel()
             self.notified = True
         self.tell_watchers()

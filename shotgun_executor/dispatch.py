@@ -10,6 +10,7 @@ shutdown or a dead thread.
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import functools
 import logging
 import os
@@ -119,6 +120,7 @@ class Dispatch:
         self._paused = False  # the alarm will start a runner: until then no call may start
         self._closed = False
         self._hurried = False  # no call is made again
+        self._exiting = False  # a worker that ends now is the last: it waits for its turn itself
         self._broken: Optional[BaseException] = None
         self._at_end: Optional[Callable[[], None]] = None  # to be called when all is done
         # Futures that nobody wants any more, left by destructors, which must take no lock.
@@ -239,18 +241,14 @@ class Dispatch:
 
     def abandon(self) -> None:
         """The executor is gone: nobody can submit any more; what was accepted is run."""
+        if self.forked:
+            return  # a forked child has dropped it, where the lock may be held for ever
         self.close()
         self.when_idle(_nothing)
 
     def wait_until_idle(self, timeout: Optional[float] = None) -> bool:
-        """Wait until nothing waits or runs any more; False if that takes longer.
-
-        On a worker, and in a callback that resolves other calls, it would wait for itself, and
-        returns at once.
-        """
+        """Wait until nothing waits or runs any more; False if that takes longer."""
         with self.lock:
-            if self.on_worker or getattr(self._here, "resolving", False):
-                return True
             return self._idle.wait_for(lambda: not self._busy(), timeout)
 
     def cancel_soon(self, future: Future[Any]) -> None:
@@ -280,16 +278,19 @@ class Dispatch:
         """The interpreter exits: give up what only reads, and hurry what writes.
 
         Threads that were joined would wait for all of it. What a read would have returned has
-        nobody left to look at it; a write that was accepted is made.
+        nobody left to look at it; a write that was accepted is made. No worker can begin any more
+        after this, so one begins now though there may be no room for it.
         """
         with self.lock:
-            self._hurried = True
+            self._hurried = self._exiting = True
+            self._paused = False
             delayed = [call for call in self._aside if call.state is DELAYED]
         for call in self._all_waiting():
             if call.only_reads:
                 call.future.cancel()
         for call in delayed:
             self.ready_again(call)
+        self.admit_more()
 
     def initialize(self, initializer: Callable[..., Any], *initargs: Any) -> None:
         """Run the user's initializer on a new worker; if it fails, so does all that waits."""
@@ -308,7 +309,7 @@ class Dispatch:
 
     def check_process(self) -> None:
         """Refuse to be used in a process that was forked from ours: it has none of our threads."""
-        if os.getpid() != self.process:
+        if self.forked:
             raise RuntimeError(
                 "this process was forked from the one that made the executor, and has none of its "
                 "threads; make an executor of its own after the fork"
@@ -320,9 +321,19 @@ class Dispatch:
         return "" if owner is None else f"; {owner!r}"
 
     @property
+    def forked(self) -> bool:
+        """Whether this is a process that was forked from ours."""
+        return os.getpid() != self.process
+
+    @property
     def on_worker(self) -> bool:
         """Whether the current thread is one of the workers, and at work."""
         return bool(getattr(self._here, "calls", None))
+
+    @property
+    def others_wait_for_us(self) -> bool:
+        """Whether the current thread runs a call or resolves others: then it must not wait."""
+        return self.on_worker or getattr(self._here, "resolving", False)
 
     @property
     def waiting(self) -> int:
@@ -351,7 +362,7 @@ class Dispatch:
         A worker never waits here, nor a callback: others may wait for them. And a call that waits
         for futures cannot be run at once.
         """
-        if self.on_worker or getattr(self._here, "resolving", False):
+        if self.others_wait_for_us:
             return False
         if self._when_full == "run":
             return not call.needs
@@ -375,6 +386,9 @@ class Dispatch:
 
     def ended(self, call: Call, error: Optional[BaseException] = None) -> None:
         """*call* is about to be resolved, once."""
+        if call.counted:
+            return  # something was raised between this and its end
+        call.counted = True
         cancelled = isinstance(error, concurrent.futures.CancelledError)
         run = time.monotonic() - call.since if call.number else None
         # Counted by who comes by with the lock: taking it once more for each call costs too much.
@@ -456,7 +470,8 @@ class Dispatch:
         """Count *runner* in, if there is work and room for one more."""
         if not self._ready or len(self._runners) >= self._max_runners or self._paused:
             return False
-        if not self.limit.enter(self, self._owner()):
+        anyway = self._exiting and not self._runners
+        if not self.limit.enter(self, self._owner(), anyway=anyway):
             return False
         self._runners.add(runner)
         return True
@@ -466,7 +481,8 @@ class Dispatch:
         if runner not in self._runners:
             return []
         self._runners.discard(runner)
-        return self.limit.leave(self)
+        # With calls left it waits for room like others: nobody else would start a runner for them.
+        return self.limit.leave(self, self._owner() if self._ready else None)
 
     def _at_work(self) -> list[Runner]:
         return [*self._runners, *self._guests]
@@ -477,13 +493,17 @@ class Dispatch:
 
     def _next(self, runner: Runner) -> Optional[Call]:
         """The next call for *runner*; None ends it, so that the next submit starts another."""
-        while self._dropped:
-            self._dropped.popleft().cancel()
+        self._cancel_dropped()
         passed_over: list[Call] = []  # freed after the lock: it may be the end of a user's object
         told: list[Told] = []
         with self.lock:
+            if runner not in self._runners:
+                return None  # it was given up: the stdlib could not start a thread for it
             self._count_endings()
             call, pause = self._next_in_line(runner, passed_over)
+            while pause and self._exiting:
+                self._idle.wait(pause)  # without the lock
+                call, pause = self._next_in_line(runner, passed_over)
             if call is None:
                 told = self._count_out(runner)
             if pause:
@@ -496,30 +516,36 @@ class Dispatch:
             self._end_if_idle()
         return call
 
+    def _cancel_dropped(self) -> None:
+        while self._dropped:
+            with contextlib.suppress(IndexError):  # another worker was faster
+                self._dropped.popleft().cancel()
+
     def _next_in_line(
         self, runner: Runner, passed_over: list[Call]
     ) -> tuple[Optional[Call], float]:
         """The call to run now; or none, and the seconds until one may start if that is why."""
-        if runner.ran and self.limit.crowded(self):  # after one call at least: else none would run
+        if (
+            runner.ran and not self._exiting and self.limit.crowded(self)
+        ):  # after one call at least: else none would run
             return None, 0.0
         runner.ran = True
-        pause = self.limit.claim_start()
+        pause = self.limit.claim_start(self) if self._ready else 0.0
         if pause:
             return None, pause
         call = self._line.take(passed_over)
-        if call is None:
-            self.limit.give_start_back()
-        else:
+        if call is not None:
             self.take(call)
         return call, 0.0
 
     def _resume_after(self, pause: float) -> None:
         try:
-            self.alarm.after(pause, self._resume)
-        except RuntimeError:  # no thread can be had to wait: too early is better than never
-            self._resume()
+            self.alarm.after(pause, functools.partial(self.resume, self._owner()))
+        except Exception:  # no thread can be had to wait: too early is better than never
+            self.resume()
 
-    def _resume(self) -> None:
+    def resume(self, keep: Any = None) -> None:
+        """A call may start by now, as far as the rate goes. The executor, *keep*, lives so long."""
         with self.lock:
             self._paused = False
         self.admit_more()
@@ -611,17 +637,22 @@ class Dispatch:
             cascade.append((call, error))
             return
         self._here.cascade = cascade = deque([(call, error)])
-        try:
-            while cascade:
-                call, error = cascade.popleft()
-                if error is None:
-                    call.cancel()
-                else:
-                    call.fail(error)
-        finally:
-            self._here.cascade = None
+        interrupt: Optional[BaseException] = None
+        while cascade:
+            call, error = cascade.popleft()
+            try:
+                call.settle(error)
+            except BaseException as raised:  # Ctrl-C, or SystemExit in a callback: go on to the end
+                interrupt = raised
+                if not call.future.done():
+                    cascade.appendleft((call, error))
+        self._here.cascade = None
+        if interrupt is not None:
+            raise interrupt
 
     def _end_if_idle(self) -> None:
+        if getattr(self._here, "starting", False):
+            return  # whoever interrupted this thread is not to end it all; see _start_runner
         with self.lock:
             if not self._closed or self._busy():
                 return
@@ -649,13 +680,22 @@ class Dispatch:
         due = time.monotonic() + pause
         if call.ring is not None and due > call.ring.moment:
             return False  # its deadline would have passed
+        if not self._put_aside(call, due):
+            return False
         try:
-            return self._delay(call, due, error)
-        except RuntimeError:  # no thread can be started to wait for the time; or the stack is full
-            ours = call.taker == threading.get_ident() or self.withdraw(call)
-            return not ours
+            if self.observers:
+                self.observers.tell(call.event("repeated", error))
+            call.tell_watchers()
+            self.alarm.after(due - time.monotonic(), functools.partial(self.ready_again, call))
+        except BaseException as raised:  # no thread can be started to wait for the time, say
+            if not self.withdraw(call):
+                return True  # somebody else has it
+            if not isinstance(raised, Exception):
+                raise
+            return False
+        return True
 
-    def _delay(self, call: Call, due: float, error: Exception) -> bool:
+    def _put_aside(self, call: Call, due: float) -> bool:
         keep = self._owner()
         with self.lock:
             if self._hurried or call.end is not None or keep is None:
@@ -665,10 +705,6 @@ class Dispatch:
             call.keep, call.due = keep, due
             call.state, call.taker = DELAYED, None
             self._aside.add(call)
-        if self.observers:
-            self.observers.tell(call.event("repeated", error))
-        call.tell_watchers()
-        self.alarm.after(due - time.monotonic(), functools.partial(self.ready_again, call))
         return True
 
     def ready_again(self, call: Call) -> None:
@@ -752,8 +788,15 @@ class Dispatch:
 
     def _start_runner(self, runner: Runner) -> None:
         runner.keep = self._owner()
-        ended = self._start(runner)
+        # A signal handler that shuts down in between must not: the stdlib's lock is held here.
+        outer, self._here.starting = getattr(self._here, "starting", False), True
+        try:
+            ended = self._start(runner)
+        finally:
+            self._here.starting = outer
         runner.handed_over = True
+        if self._closed:
+            self._end_if_idle()
         ended.add_done_callback(runner.ended)
 
     def run(self, runner: Runner) -> None:
@@ -833,7 +876,7 @@ class Dispatch:
     def _dismiss(self, runner: Runner, error: Optional[BaseException]) -> None:
         """*runner* could not be had. If none is left, nobody would ever run what waits."""
         with self.lock:
-            if runner.handed_over or runner not in self._runners:
+            if runner.handed_over or runner.ran or runner not in self._runners:
                 return
             told = self._count_out(runner)
             successor = Runner(self)
@@ -944,7 +987,7 @@ def _broken_pool(cause: BaseException) -> BrokenThreadPool:
 
 def _finish_at_exit() -> None:
     for dispatch in list(_alive):
-        if os.getpid() == dispatch.process:
+        if not dispatch.forked:
             dispatch.finish_at_exit()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import logging
@@ -40,6 +41,7 @@ from shotgun_executor.pool import ConnectionPool, ThreadLeases
 from shotgun_executor.prototype import run_privately
 from shotgun_executor.results import MapOutcomes, MapResults
 from shotgun_executor.stats import Stats
+from shotgun_executor.waiting import in_interrupted_wait
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -330,19 +332,32 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
                 is seconds: what is not done by then is cancelled if it has not started, and
                 aborted if it runs.
             cancel_futures: Cancel the calls that have not started; who waits for them is told.
+
+        On a worker, in a callback that calls wait for, it does not wait: it would wait for itself.
+        A signal handler may call it with ``wait=False``. In a forked process, which has none of the
+        workers, it does nothing.
         """
         if not isinstance(wait, bool):
             check_seconds("shutdown", "wait", wait, optional=False)
+        if self._dispatch.forked:
+            return
         self._dispatch.close()
+        if wait is False and in_interrupted_wait():
+            with contextlib.suppress(RuntimeError):  # no thread can be had for it
+                later = functools.partial(self.shutdown, wait=False, cancel_futures=cancel_futures)
+                self._dispatch.alarm.after(0, later)
+                return
         if cancel_futures:
             self._dispatch.cancel_waiting()
         self._pool.drain()
         # Calls that are made again, or wait for futures of others, will need a worker yet.
         self._dispatch.when_idle(functools.partial(super().shutdown, wait=False))
+        if wait is False or self._dispatch.others_wait_for_us:
+            return
         if wait is True:
             self._dispatch.wait_until_idle()
             super().shutdown(wait=True)
-        elif wait is not False:
+        else:
             self._stop_within(wait)
 
     def _stop_within(self, seconds: float) -> None:
@@ -482,6 +497,7 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
 
     def stats(self) -> Stats:
         """What the executor has done and is doing, in numbers."""
+        self._dispatch.check_process()
         connect, server, closed = self._prototype.shared.counters.snapshot()
         limit = self.limit
         return Stats(

@@ -82,11 +82,13 @@ class Future(concurrent.futures.Future[T]):
                 writes is never torn.
 
         Returns:
-            True if the future is cancelled now, or is about to be.
+            True if the future is cancelled now, or is about to be, unless its result comes first.
         """
         if self._cancelled_late:
             return True
         call = self._call
+        if call is not None:
+            call.dispatch.check_process()
         if not super().cancel():
             return call is not None and (
                 call.dispatch.cancel_repeat(call) or (abort and call.dispatch.abort_read(call))

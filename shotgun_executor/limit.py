@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Limit:
         self._total = 0  # of them
         self._cut_at = 0.0  # when it was halved last
         self._next_start = 0.0  # when the next call may start
+        self._paused: weakref.WeakSet[Dispatch] = weakref.WeakSet()  # those who wait for that
         # Those who have calls for which there was no room, first come first served; with what has
         # to live until there is.
         self._waiting: dict[Dispatch, Any] = {}
@@ -88,6 +90,9 @@ class Limit:
         with self._lock:
             self._per_second = per_second
             self._next_start = 0.0
+            paused, self._paused = list(self._paused), weakref.WeakSet()
+        for dispatch in paused:
+            dispatch.resume()
 
     @property
     def current(self) -> int:
@@ -114,29 +119,33 @@ class Limit:
             if whole or self._calls is None:
                 self._current = float(self.calls)
 
-    def enter(self, dispatch: Dispatch, keep: Any) -> bool:
+    def enter(self, dispatch: Dispatch, keep: Any, *, anyway: bool = False) -> bool:
         """Let a worker begin; if not, *dispatch* is told when there is room. *keep* lives so long.
 
         Each that has begun is counted until :meth:`leave`.
         """
         with self._lock:
-            if self._full():
+            if self._full() and not anyway:
                 self._waiting[dispatch] = keep
                 return False
             self._count(dispatch, +1)
         return True
 
-    def leave(self, dispatch: Dispatch) -> list[Told]:
-        """A worker has ended. Returns whom to tell that there is room: see :func:`admit`."""
+    def leave(self, dispatch: Dispatch, keep: Any = None) -> list[Told]:
+        """A worker has ended. Returns whom to tell that there is room: see :func:`admit`.
+
+        With *keep*, *dispatch* has more calls, and is told as well, after those who waited before.
+        """
         with self._lock:
             self._count(dispatch, -1)
+            if keep is not None:
+                self._waiting.setdefault(dispatch, keep)
         return self.freed() if self._waiting else []
 
     def recount(self, dispatch: Dispatch, running: int) -> None:
         """Correct the count of *dispatch*, which was interrupted in between."""
         with self._lock:
-            self._running[dispatch] = running
-            self._total = sum(self._running.values())
+            self._count(dispatch, running - self._running.get(dispatch, 0))
 
     def _count(self, dispatch: Dispatch, change: int) -> None:
         count = self._running.get(dispatch, 0) + change
@@ -153,23 +162,21 @@ class Limit:
         waiting = len(self._waiting)
         return waiting > 1 or (waiting == 1 and dispatch not in self._waiting)
 
-    def claim_start(self) -> float:
-        """Count a call that starts now; or the seconds until one may."""
+    def claim_start(self, dispatch: Dispatch) -> float:
+        """Count a call that starts now; or the seconds until one may.
+
+        If the rate changes meanwhile, *dispatch* is told.
+        """
         rate = self._per_second
         if rate is None:
             return 0.0
         with self._lock:
             now = time.monotonic()
             if self._next_start > now:
+                self._paused.add(dispatch)
                 return self._next_start - now
             self._next_start = max(self._next_start, now - _TOLERANCE) + 1 / rate
         return 0.0
-
-    def give_start_back(self) -> None:
-        """The call that was counted did not start."""
-        with self._lock:
-            if self._per_second is not None:
-                self._next_start -= 1 / self._per_second
 
     def overloaded(self, began: float) -> None:
         """The site could not serve a call that began at *began* (of ``time.monotonic``)."""

@@ -138,11 +138,8 @@ class ConnectionPool:
 
     def drain(self) -> None:
         """From now on close each connection that is given back; idle ones are closed now."""
-        with self._lock:
-            self._draining = True
-            closing = list(self._idle)
-            self._idle.clear()
-        self._after_unlock(closing)
+        self._draining = True
+        self._after_unlock([])  # never waits for the lock: a signal handler may have come under it
 
     def forget_parent(self) -> None:
         """In a forked process: leave the parent's connections to it, and open others.
@@ -259,10 +256,18 @@ class ConnectionPool:
         self._bury()
 
     def _bury(self) -> None:
-        """Free the places of lost leases; if somebody holds the lock, he comes by after it."""
-        while self._lost and self._lock.acquire(blocking=False):
+        """Free the places of lost leases, and close what is idle if the pool drains.
+
+        If somebody holds the lock, he comes by after it.
+        """
+        while (self._lost or (self._draining and self._idle)) and self._lock.acquire(
+            blocking=False
+        ):
             try:
                 closing = [self._leased.pop(lease, None) for lease in _taken_from(self._lost)]
+                if self._draining:
+                    closing += self._idle
+                    self._idle.clear()
                 self._grant_next()
             finally:
                 self._lock.release()

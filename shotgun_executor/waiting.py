@@ -7,6 +7,7 @@ other in a circle, which is refused.
 from __future__ import annotations
 
 import concurrent.futures
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Optional
@@ -16,10 +17,12 @@ from shotgun_executor.errors import DeadlockError
 from shotgun_executor.opening import Aborted
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from shotgun_executor.dispatch import Dispatch
     from shotgun_executor.future import Future
 
-__all__ = ["help_along"]
+__all__ = ["help_along", "in_interrupted_wait"]
 
 
 def help_along(
@@ -112,7 +115,7 @@ def _wait_for_its_time(dispatch: Dispatch, call: Call, end: Optional[float]) -> 
     """Wait until *call* is to be made again, and put it in line then."""
     due = call.due
     concurrent.futures.wait([call.future], _left(due if end is None else min(due, end)))
-    if _has_come(due):
+    if _has_come(call.due):  # not `due`: it may have run, and been put aside once more
         dispatch.ready_again(call)
 
 
@@ -145,6 +148,31 @@ def _refuse_circle(mine: Call, call: Call) -> None:
         if awaited.thread == here:
             raise DeadlockError("these calls wait for each other: " + " -> ".join(map(str, circle)))
         awaited = awaited.waits_for
+
+
+def in_interrupted_wait() -> bool:
+    """Whether this is a signal handler that came while the main thread was about to wait.
+
+    What it waits for must not be resolved here, under its own feet: it may have looked already and
+    not be asleep yet, so that nobody wakes it; and some locks of the standard library's waits are
+    not re-entrant.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    frame: Optional[FrameType] = sys._getframe(1)
+    while frame is not None and frame.f_code not in _WAITS:
+        frame = frame.f_back
+    return frame is not None
+
+
+_WAITS = {
+    function.__code__
+    for function in (
+        *(threading.Condition.wait, threading.Condition.wait_for, threading.Event.wait),
+        *(concurrent.futures.Future.result, concurrent.futures.Future.exception),
+        *(concurrent.futures.wait, concurrent.futures.as_completed),
+    )
+}
 
 
 def _left(moment: Optional[float]) -> Optional[float]:

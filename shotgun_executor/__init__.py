@@ -13,6 +13,7 @@ from shotgun_executor._version import __version__ as __version__
 from shotgun_executor.errors import DeadlineExceeded as DeadlineExceeded
 from shotgun_executor.errors import DeadlockError as DeadlockError
 from shotgun_executor.errors import DependencyError as DependencyError
+from shotgun_executor.errors import IncompleteError as IncompleteError
 from shotgun_executor.errors import PoolTimeout as PoolTimeout
 from shotgun_executor.errors import ShutdownError as ShutdownError
 from shotgun_executor.errors import TooManyCalls as TooManyCalls
@@ -32,6 +33,7 @@ __all__ = [
     "DeadlockError",
     "DependencyError",
     "Future",
+    "IncompleteError",
     "Limit",
     "Outcome",
     "PoolTimeout",

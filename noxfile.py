@@ -77,7 +77,7 @@ nox.options.sessions = [
 def tests(session: nox.Session) -> None:
     """Run the tests on each supported Python; arguments after -- go to pytest."""
     # Without the optional speed-ups in most places, so that both ways are tested.
-    extras = "sandbox,fast" if session.python == OWN else "sandbox"
+    extras = "sandbox,fast,plot" if session.python == OWN else "sandbox"
     session.install("-e", f".[{extras}]", *_group("test"))
     session.run("python", "-m", "pytest", *session.posargs or PARALLEL)
 

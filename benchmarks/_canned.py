@@ -1,8 +1,8 @@
 """A site that has its answers ready, so that what is measured is the client and not the site.
 
-``read`` of a page, also of the rows after an id, of one Shot by its id and of many by theirs, a count
-of the rows, and ``info``; nothing else. What a client asks for is
-read from its request, a wrong key is refused, and every request is counted. It is started by
+``read`` of a page, also of the rows after an id, of one Shot by its id and of many by theirs, a
+count of the rows, and ``info``; nothing else. What a client asks for is read from its request, a
+wrong key is refused, and every request is counted. It is started by
 :class:`CannedSite` in a process of its own, and ends with the pipe to its standard input.
 """
 

@@ -25,10 +25,16 @@ from shotgun_executor.facade import ThreadLocalShotgun as ThreadLocalShotgun
 from shotgun_executor.files import upload_progress as upload_progress
 from shotgun_executor.future import Future as Future
 from shotgun_executor.limit import Limit as Limit
+from shotgun_executor.observing import CallEvent as CallEvent
 from shotgun_executor.results import Outcome as Outcome
 from shotgun_executor.retry import Retries as Retries
+from shotgun_executor.stats import CallStats as CallStats
+from shotgun_executor.stats import Stats as Stats
+from shotgun_executor.stats import Times as Times
 
 __all__ = [
+    "CallEvent",
+    "CallStats",
     "DeadlineExceeded",
     "DeadlockError",
     "DependencyError",
@@ -41,7 +47,9 @@ __all__ = [
     "ShotgunExecutor",
     "ShotgunPool",
     "ShutdownError",
+    "Stats",
     "ThreadLocalShotgun",
+    "Times",
     "TooManyCalls",
     "UploadError",
     "__version__",

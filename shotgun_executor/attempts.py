@@ -20,11 +20,11 @@ LOG = logging.getLogger("shotgun_executor")
 class Attempts:
     """The attempts of one call of a method of ``Shotgun``."""
 
-    __slots__ = ("_began", "_method", "_policy", "_repeats", "number")
+    __slots__ = ("_began", "_policy", "_repeats", "method", "number")
 
     def __init__(self, repeats: Repeats, method: str, policy: Optional[Retries] = None) -> None:
         self._repeats = repeats
-        self._method = method
+        self.method = method
         self._policy = policy
         self._began: Optional[float] = None
         self.number = 0  # of the attempt that runs or ran last; the first is 1
@@ -32,7 +32,7 @@ class Attempts:
     @property
     def only_reads(self) -> bool:
         """Whether the call is known to change nothing."""
-        return is_read(self._method)
+        return is_read(self.method)
 
     def begin(self) -> None:
         """An attempt begins."""
@@ -48,10 +48,10 @@ class Attempts:
         """Seconds after which to make the call again, now that *error* ended it; None: never."""
         elapsed = 0.0 if self._began is None else time.monotonic() - self._began
         verdict = self._repeats.after(
-            self._method, error, self.number, elapsed=elapsed, policy=self._policy
+            self.method, error, self.number, elapsed=elapsed, policy=self._policy
         )
         if verdict.after is not None:
-            LOG.info("%s is made again in %.2f s: %s", self._method, verdict.after, verdict.reason)
+            LOG.info("%s is made again in %.2f s: %s", self.method, verdict.after, verdict.reason)
         return verdict.after
 
 

@@ -6,18 +6,20 @@ import concurrent.futures
 import contextlib
 import contextvars
 import enum
+import itertools
+import threading
 import time
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 from shotgun_executor.errors import DeadlineExceeded, ShutdownError, outcome_unknown
 from shotgun_executor.future import Future
 from shotgun_executor.limit import admit
+from shotgun_executor.observing import CallEvent
 from shotgun_executor.opening import Aborted
 from shotgun_executor.outcome import mark_unknown
 from shotgun_executor.retry import is_overload
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Mapping, Sequence
 
     from shotgun_executor.alarm import Ring
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from shotgun_executor.parts import Parts
     from shotgun_executor.retry import Retries
 
-__all__ = ["DEFAULT", "DELAYED", "TAKEN", "Call", "End", "Options", "State", "Unfinished"]
+__all__ = ["DEFAULT", "DELAYED", "READY", "TAKEN", "Call", "End", "Options", "State", "Unfinished"]
 
 
 class State(enum.Enum):
@@ -45,6 +47,7 @@ class State(enum.Enum):
     DELAYED = "waited to be made again"
 
 
+READY = State.READY
 TAKEN = State.TAKEN
 DELAYED = State.DELAYED
 
@@ -67,6 +70,8 @@ class Options(NamedTuple):
 
 
 DEFAULT = Options()
+
+_ids = itertools.count(1)
 
 
 class Unfinished(NamedTuple):
@@ -91,6 +96,7 @@ class Call:
     __slots__ = (
         "args",
         "attempts",
+        "blocked",
         "connection",
         "context",
         "deadline",
@@ -99,6 +105,7 @@ class Call:
         "end",
         "function",
         "future",
+        "id",
         "keep",
         "kwargs",
         "label",
@@ -107,10 +114,13 @@ class Call:
         "number",
         "open_needs",
         "parts",
+        "paused",
         "priority",
+        "queued",
+        "ran",
         "ring",
         "since",
-        "spent",
+        "site",
         "state",
         "taker",
         "thread",
@@ -128,6 +138,7 @@ class Call:
         label: Optional[str] = None,
         attempts: Optional[Attempts] = None,
         options: Options = DEFAULT,
+        site: Optional[tuple[str, int]] = None,
     ) -> None:
         self.dispatch = dispatch
         self.function = function
@@ -139,6 +150,8 @@ class Call:
         self.attempts = attempts  # decides whether it is made again; None: it is not
         self.context = contextvars.copy_context()  # of who submits: the call sees its variables
         self.state = State.NEW
+        self.id = next(_ids)
+        self.site = site  # where it was submitted
         self.number = 0  # of the attempt that runs or ran last; the first is 1
         # The futures among the arguments that may not be done, the first one last; and of how
         # many the dispatch was not told yet.
@@ -159,7 +172,7 @@ class Call:
         # When it came to be where it is, and how long it was in each state before.
         self.due = 0.0  # when it is to be made again, if it is DELAYED
         self.since = time.monotonic()
-        self.spent: tuple[tuple[State, float], ...] = ()
+        self.blocked = self.queued = self.ran = self.paused = 0.0
         self.future: Future[Any] = Future()
         self.future._call = self
 
@@ -171,11 +184,39 @@ class Call:
         """Whether it is known to change nothing."""
         return self.attempts is not None and self.attempts.only_reads
 
+    @property
+    def method(self) -> str:
+        """The method of ``Shotgun`` that it is a call of."""
+        return "submit" if self.attempts is None else self.attempts.method
+
+    def event(self, kind: str, error: Optional[BaseException] = None) -> CallEvent:
+        """What has happened to it just now."""
+        cancelled = isinstance(error, concurrent.futures.CancelledError)
+        return CallEvent(
+            kind=kind,
+            call=self.id,
+            method=self.method,
+            label=str(self),
+            moment=time.monotonic(),
+            thread=threading.current_thread().name,
+            attempt=self.number,
+            error=None if cancelled else error,
+            cancelled=cancelled,
+        )
+
     def moved(self, before: State) -> None:
         """Note the time that it spent in the state before this one."""
         now = time.monotonic()
-        self.spent += ((before, now - self.since),)
+        spent = now - self.since
         self.since = now
+        if before is READY:
+            self.queued += spent
+        elif before is TAKEN:
+            self.ran += spent
+        elif before is DELAYED:
+            self.paused += spent
+        else:
+            self.blocked += spent
 
     def run(self) -> None:
         """Resolve the future by what the function returns or raises; or have it made again."""
@@ -183,6 +224,9 @@ class Call:
         self.keep = None
         if self.parts is None and not self._begin():
             return
+        observers = self.dispatch.observers
+        if observers:
+            observers.tell(self.event("started"))
         try:
             result = self.context.run(self.function, *self.args, **self.kwargs)
         except BaseException as error:
@@ -198,6 +242,7 @@ class Call:
                 self.attempts.succeeded()
                 admit(self.dispatch.limit.succeeded())
             self.release()
+            self.dispatch.ended(self)
             future.set_result(result)
             self.tell_watchers()
 
@@ -232,19 +277,24 @@ class Call:
     def ended(self) -> BaseException:
         """The error of a call that ended before it had run, or while it ran."""
         if self.end is End.DEADLINE:
-            return DeadlineExceeded(
-                f"{self} did not end within {self.deadline:g} s: {self.times()}"
-            )
+            limit = f"{self} did not end within {self.deadline:g} s"
+            return DeadlineExceeded(f"{limit}: {self.times()}{self.dispatch.status()}")
         if self.end is End.SHUTDOWN:
             return ShutdownError(f"{self} was ended by a shutdown: {self.times()}")
         return concurrent.futures.CancelledError()
 
     def times(self) -> str:
         """Where the time went."""
-        spent: dict[State, float] = {}
-        for state, seconds in (*self.spent, (self.state, time.monotonic() - self.since)):
-            spent[state] = spent.get(state, 0.0) + seconds
-        parts = [f"{state.value} for {seconds:.3g} s" for state, seconds in spent.items()]
+        spent = {
+            State.BLOCKED: self.blocked,
+            READY: self.queued,
+            TAKEN: self.ran,
+            DELAYED: self.paused,
+        }
+        spent[self.state] = spent.get(self.state, 0.0) + time.monotonic() - self.since
+        parts = [
+            f"{state.value} for {seconds:.3g} s" for state, seconds in spent.items() if seconds
+        ]
         if self.number > 1:
             parts.append(f"this was attempt {self.number}")
         return ", ".join(parts)
@@ -252,13 +302,18 @@ class Call:
     def fail(self, error: BaseException) -> None:
         """Resolve the future by *error*, unless it is resolved; only for who took the call."""
         self.release()
+        self._say_where(error)
         if self.future.cancelled():
             self.notify_cancelled()
             return
-        with contextlib.suppress(concurrent.futures.InvalidStateError):
-            if isinstance(error, concurrent.futures.CancelledError) and self.end is End.CANCELLED:
-                self.future._cancelled_late = True
-            self.future.set_exception(error)
+        if isinstance(error, concurrent.futures.CancelledError) and self.end is End.CANCELLED:
+            self.future._cancelled_late = True
+        try:
+            if not self.future.done():
+                self.dispatch.ended(self, error)
+        finally:  # whatever becomes of the counting: the stack may be full
+            with contextlib.suppress(concurrent.futures.InvalidStateError):
+                self.future.set_exception(error)
         self.tell_watchers()
 
     def cancel(self) -> None:
@@ -274,9 +329,22 @@ class Call:
         """Tell who waits for the cancelled future; only for who took the call."""
         self.release()
         if not self.notified:
+            self.dispatch.ended(self, concurrent.futures.CancelledError())
             self.future.set_running_or_notify_cancel()
             self.notified = True
         self.tell_watchers()
+
+    def _say_where(self, error: BaseException) -> None:
+        """Note on *error* which call it is of, and where that was submitted."""
+        if self.site is None or isinstance(error, concurrent.futures.CancelledError):
+            return
+        attempts = f", attempt {self.number}" if self.number > 1 else ""
+        text = f"{self}{attempts}, submitted at {self.site[0]}:{self.site[1]}"
+        if hasattr(error, "add_note"):  # Python 3.11 shows them with the traceback
+            if text not in getattr(error, "__notes__", ()):
+                error.add_note(text)
+        elif isinstance(error, Exception) and text not in getattr(error, "__notes__", ()):
+            error.__notes__ = [*getattr(error, "__notes__", ()), text]  # type: ignore[attr-defined]
 
     def release(self) -> None:
         """It is about to be resolved: nothing is to come back to it."""
@@ -293,6 +361,7 @@ class Call:
 
     def drop(self) -> None:
         """Let go of what is no longer needed: it will not run."""
+        self.label = str(self)  # while the function is there to tell
         self.function, self.args, self.kwargs, self.needs = _nothing, (), {}, []
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Callable, Optional
 
 import shotgun_api3
 from shotgun_api3.shotgun import Shotgun
@@ -53,6 +53,15 @@ PIECES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "_http_request": ("self", "verb", "path", "body", "headers"),
         "_close_connection": ("self",),
     },
+    # From the body of an answer to its values.
+    "decode": {
+        "_decode_response": ("self", "headers", "body"),
+        "_json_loads": ("self", "body"),
+        "_response_errors": ("self", "sg_response"),
+        "_transform_inbound": ("self", "data"),
+        "_visit_data": ("self", "data", "visitor"),
+        "_parse_records": ("self", "records"),
+    },
     # Uploads and downloads over the same sockets.
     "files": {
         "_send_form": ("self", "url", "params"),
@@ -89,9 +98,18 @@ def _parameters(member: object) -> Sequence[str]:
     return tuple(inspect.signature(member).parameters) if callable(member) else ()
 
 
-def usable(cls: type = Shotgun) -> frozenset[str]:
-    """The pieces that fit *cls*; one warning for each that does not."""
+def usable(
+    cls: type = Shotgun, tried: Optional[Mapping[str, Callable[[], list[str]]]] = None
+) -> frozenset[str]:
+    """The pieces that fit *cls*; one warning for each that does not.
+
+    Args:
+        cls: ``Shotgun``.
+        tried: For a piece that can be tried, a function that does it, and says what differed.
+    """
     found = {piece: differences(cls, piece) for piece in PIECES}
+    for piece, attempt in (tried or {}).items():
+        found[piece] = found[piece] or attempt()
     for piece, needed in _NEEDS.items():
         if found[needed] and not found[piece]:
             found[piece] = [f"{needed} is not usable"]

@@ -9,9 +9,11 @@ shutdown or a dead thread.
 
 from __future__ import annotations
 
+import concurrent.futures
 import functools
 import logging
 import os
+import sys
 import threading
 import time
 import weakref
@@ -20,16 +22,17 @@ from concurrent.futures.thread import BrokenThreadPool
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from shotgun_executor.alarm import Alarm
-from shotgun_executor.call import DEFAULT, DELAYED, TAKEN, Call, End, State
+from shotgun_executor.call import DEFAULT, DELAYED, READY, TAKEN, Call, End, State
 from shotgun_executor.errors import DependencyError, TooManyCalls
 from shotgun_executor.limit import Limit, Told, admit
 from shotgun_executor.line import Line
+from shotgun_executor.observing import Observers
 from shotgun_executor.opening import Aborted
 from shotgun_executor.retry import Sent, sent_of
+from shotgun_executor.stats import Counters
 from shotgun_executor.waiting import help_along
 
 if TYPE_CHECKING:
-    import concurrent.futures
     from collections.abc import Mapping, Sequence
 
     from shotgun_executor.attempts import Attempts
@@ -120,6 +123,10 @@ class Dispatch:
         self._at_end: Optional[Callable[[], None]] = None  # to be called when all is done
         # Futures that nobody wants any more, left by destructors, which must take no lock.
         self._dropped: deque[Future[Any]] = deque()
+        self._counters = Counters()
+        # What has ended and is to be counted; added to without the lock.
+        self._endings: deque[tuple[str, Optional[bool], float, Optional[float]]] = deque()
+        self.observers = Observers()
         limit.serve(max_runners)
         _alive.add(self)
 
@@ -155,7 +162,13 @@ class Dispatch:
             TooManyCalls: So many wait already.
         """
         self.check_process()  # first: in a forked process the lock may be held for ever
-        call = Call(self, function, args, kwargs, label=label, attempts=attempts, options=options)
+        call = Call(
+            *(self, function, args, kwargs),
+            label=label,
+            attempts=attempts,
+            options=options,
+            site=None if part else _submitted_at(),
+        )
         future = call.future
         runner = Runner(self)
         if needs:
@@ -169,6 +182,8 @@ class Dispatch:
                 self._accept(call)
                 run_here = run_here and self.take(call)
                 wanted = self._admit(runner)
+            if self.observers:
+                self.observers.tell(call.event("submitted"))
             if call.deadline is not None:
                 self._set_deadline(call, call.deadline)
             if wanted:
@@ -178,8 +193,11 @@ class Dispatch:
             for need in needs:
                 need.add_done_callback(_Need(self, call))
         except BaseException as error:  # refused, or Ctrl-C at any point in between
+            accepted = call.state is not State.NEW
             try:
                 withdrawn = self.withdraw(call)
+                if withdrawn and accepted:
+                    self._forget(call)
                 self._dismiss(runner, error)
             finally:
                 if not isinstance(error, Exception):
@@ -298,6 +316,11 @@ class Dispatch:
                 "threads; make an executor of its own after the fork"
             )
 
+    def status(self) -> str:
+        """What the executor is doing, for errors that are about it."""
+        owner = self._owner()
+        return "" if owner is None else f"; {owner!r}"
+
     @property
     def on_worker(self) -> bool:
         """Whether the current thread is one of the workers, and at work."""
@@ -337,7 +360,7 @@ class Dispatch:
         if self._when_full == "raise":
             raise TooManyCalls(
                 f"{self._pending} calls wait already, as many as max_pending allows: {call} was "
-                f"not accepted"
+                f"not accepted{self.status()}"
             )
         self._blocked_submits += 1
         try:
@@ -346,6 +369,46 @@ class Dispatch:
             self._blocked_submits -= 1
         self._refuse_if_over()
         return False
+
+    def _forget(self, call: Call) -> None:
+        """*call* was taken back by its submit: nobody will ever hear of it."""
+        with self.lock:
+            self._counters.submitted -= 1
+
+    def ended(self, call: Call, error: Optional[BaseException] = None) -> None:
+        """*call* is about to be resolved, once."""
+        cancelled = isinstance(error, concurrent.futures.CancelledError)
+        run = time.monotonic() - call.since if call.number else None
+        # Counted by who comes by with the lock: taking it once more for each call costs too much.
+        outcome = None if cancelled else error is not None
+        self._endings.append((call.method, outcome, call.queued, run))
+        if self.observers:
+            self.observers.tell(call.event("ended", error))
+
+    def _count_endings(self) -> None:
+        """Under the lock: count the calls that have ended."""
+        endings = self._endings
+        while endings:
+            self._counters.ended(*endings.popleft())
+
+    def count_calls(self) -> dict[str, Any]:
+        """The numbers of calls, all of one moment; see ``Stats``."""
+        with self.lock:
+            self._count_endings()
+            counters = self._counters
+            totals = counters.totals()
+            delayed = sum(call.state is DELAYED for call in self._aside)
+            waiting = len(self._aside) - delayed
+            ended = totals["done"] + totals["failed"] + totals["cancelled"]
+            return {
+                "submitted": counters.submitted,
+                "waiting": waiting,
+                "ready": self._ready,
+                "delayed": delayed,
+                "running": counters.submitted - ended - self._ready - waiting - delayed,
+                "methods": counters.methods(),
+                **totals,
+            }
 
     def recount(self) -> None:
         """Ctrl-C came in the middle of something: count anew what is counted along."""
@@ -358,12 +421,15 @@ class Dispatch:
         self._end_if_idle()
 
     def _accept(self, call: Call) -> None:
+        self._counters.submitted += 1
+        if len(self._endings) > 1000:  # no worker comes by: they were cancelled
+            self._count_endings()
         self._pending += 1
         if call.needs:
             call.state = State.BLOCKED
             self._aside.add(call)
         else:
-            call.state = State.READY
+            call.state = READY
             self._ready += 1
             self._line.append(call)
 
@@ -373,15 +439,19 @@ class Dispatch:
         before = call.state
         if before is TAKEN:
             return False
+        # What calls functions comes first: the stack may be full, and then nothing has happened.
+        call.moved(before)
+        first = before is not State.NEW and not call.number
+        if first and self._blocked_submits:
+            self._room.notify()
+        if call.state is not before:
+            return False  # somebody was, in a garbage collection on this very thread
         call.state, call.taker = TAKEN, here  # nothing allocates since the test
         self._aside.discard(call)
-        if before is State.READY:
+        if before is READY:
             self._ready -= 1
-        if before is not State.NEW and not call.number:
+        if first:
             self._pending -= 1
-            if self._blocked_submits:
-                self._room.notify()
-        call.moved(before)
         return True
 
     def _admit(self, runner: Runner) -> bool:
@@ -414,6 +484,7 @@ class Dispatch:
         passed_over: list[Call] = []  # freed after the lock: it may be the end of a user's object
         told: list[Told] = []
         with self.lock:
+            self._count_endings()
             call, pause = self._next_in_line(runner, passed_over)
             if call is None:
                 told = self._count_out(runner)
@@ -524,11 +595,11 @@ class Dispatch:
 
     def _put_in_line(self, call: Call, runner: Runner) -> bool:
         """From _aside; whether *runner* is wanted for it."""
-        before, call.state = call.state, State.READY
-        self._aside.discard(call)
-        call.moved(before)
-        self._ready += 1
+        call.moved(call.state)
         self._line.append(call)
+        call.state = READY
+        self._aside.discard(call)
+        self._ready += 1
         return self._admit(runner)
 
     def _start_if_wanted(self, runner: Runner, wanted: bool) -> None:
@@ -579,17 +650,19 @@ class Dispatch:
             ends = self._hurried or call.end is not None or keep is None
             known = call.parts is parts
             if not ends:
+                call.moved(TAKEN)
                 call.parts = parts
                 call.function, call.args, call.kwargs = go_on, (), {}
                 call.needs, call.keep = list(reversed(needs)), keep
-                call.state = State.BLOCKED
+                call.state, call.taker = State.BLOCKED, None
                 self._aside.add(call)
-                call.moved(TAKEN)
         if ends:
             call.end = call.end or End.SHUTDOWN
             parts.stop(abort=True)
             call.fail(call.ended())
             return
+        if self.observers:
+            self.observers.tell(call.event("suspended"))
         call.tell_watchers()
         if not known:
             call.future.add_done_callback(parts.stop_with)
@@ -617,19 +690,23 @@ class Dispatch:
         if call.ring is not None and due > call.ring.moment:
             return False  # its deadline would have passed
         try:
-            return self._delay(call, due)
-        except RuntimeError:  # no thread can be started to wait for the time
-            return not self.withdraw(call)
+            return self._delay(call, due, error)
+        except RuntimeError:  # no thread can be started to wait for the time; or the stack is full
+            ours = call.taker == threading.get_ident() or self.withdraw(call)
+            return not ours
 
-    def _delay(self, call: Call, due: float) -> bool:
+    def _delay(self, call: Call, due: float, error: Exception) -> bool:
         keep = self._owner()
         with self.lock:
             if self._hurried or call.end is not None or keep is None:
                 return False
-            call.keep, call.due = keep, due
-            call.state = DELAYED
-            self._aside.add(call)
             call.moved(TAKEN)
+            self._counters.repeated(call.method)
+            call.keep, call.due = keep, due
+            call.state, call.taker = DELAYED, None
+            self._aside.add(call)
+        if self.observers:
+            self.observers.tell(call.event("repeated", error))
         call.tell_watchers()
         self.alarm.after(due - time.monotonic(), functools.partial(self.ready_again, call))
         return True
@@ -865,6 +942,17 @@ class _Need:
         self._dispatch = self._call = None
         if dispatch is not None and call is not None:
             dispatch.need_is_done(call, need)
+
+
+def _submitted_at() -> tuple[str, int]:
+    """The file and line of the user's that submits a call: the first that is not of the package."""
+    frame = sys._getframe(2)
+    while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+_PACKAGE = os.path.dirname(__file__) + os.sep  # noqa: PTH120 - compared with co_filename
 
 
 def _nothing() -> None:

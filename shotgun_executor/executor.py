@@ -34,15 +34,18 @@ from shotgun_executor.mirror import (
     invoke_with_ids,
     within,
 )
+from shotgun_executor.observing import Trace
 from shotgun_executor.opening import CONNECT_LIMIT, READ_LIMIT
 from shotgun_executor.options import ExecutorView
 from shotgun_executor.plain import copy_plain
 from shotgun_executor.pool import ConnectionPool, ThreadLeases
 from shotgun_executor.prototype import run_privately
 from shotgun_executor.results import MapOutcomes, MapResults
+from shotgun_executor.stats import Stats
 
 if TYPE_CHECKING:
     import concurrent.futures
+    import os
     from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
 
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
 
     from shotgun_executor.arguments import ShotgunArguments
     from shotgun_executor.future import Future
+    from shotgun_executor.observing import Observer
     from shotgun_executor.retry import Retries
 
     P = ParamSpec("P")
@@ -227,6 +231,7 @@ class ShotgunExecutor(BulkReads, FutureMethods, ThreadPoolExecutor):
         timeout: Optional[float] = None,
         chunksize: int = 1,
         buffersize: Optional[int] = None,
+        progress: Union[bool, str] = False,
     ) -> MapResults[T]:
         """The results of ``fn(*items)`` for the items of the iterables, in their order.
 
@@ -240,12 +245,19 @@ class ShotgunExecutor(BulkReads, FutureMethods, ThreadPoolExecutor):
             chunksize: Has no effect on threads.
             buffersize: How many calls may be submitted ahead of the results that were taken; the
                 iterables are read no further. None submits all at once.
+            progress: Show a bar that counts the calls that are done, if tqdm is installed; a text
+                stands before it.
 
         Returns:
             An iterator, which cancels what has not started when it is closed, dropped, or ends by
             an error; also before the first result was asked for.
         """
-        return MapResults(self.submit, fn, iterables, timeout=timeout, buffersize=buffersize)
+        return MapResults(
+            *(self.submit, fn, iterables),
+            timeout=timeout,
+            buffersize=buffersize,
+            progress=progress,
+        )
 
     def map_outcomes(
         self,
@@ -254,6 +266,7 @@ class ShotgunExecutor(BulkReads, FutureMethods, ThreadPoolExecutor):
         timeout: Optional[float] = None,
         buffersize: Optional[int] = None,
         ordered: bool = True,
+        progress: Union[bool, str] = False,
     ) -> MapOutcomes[T]:
         """As :meth:`map`, but with an outcome for each item instead of the first exception.
 
@@ -269,12 +282,17 @@ class ShotgunExecutor(BulkReads, FutureMethods, ThreadPoolExecutor):
             buffersize: As in :meth:`map`.
             ordered: In the order of the input; else as they are done, so that one slow item
                 holds up none.
+            progress: As in :meth:`map`.
 
         Returns:
             An iterator over an :class:`~shotgun_executor.results.Outcome` for each item.
         """
         return MapOutcomes(
-            self.submit, fn, iterables, timeout=timeout, buffersize=buffersize, ordered=ordered
+            *(self.submit, fn, iterables),
+            timeout=timeout,
+            buffersize=buffersize,
+            ordered=ordered,
+            progress=progress,
         )
 
     def options(
@@ -513,6 +531,51 @@ class ShotgunExecutor(BulkReads, FutureMethods, ThreadPoolExecutor):
         ``executor.limit.calls = 2`` holds from the next call on, and ends no thread.
         """
         return self._dispatch.limit
+
+    # What it does.
+
+    def stats(self) -> Stats:
+        """What the executor has done and is doing, in numbers."""
+        connect, server, closed = self._prototype.shared.counters.snapshot()
+        limit = self.limit
+        return Stats(
+            connect=connect,
+            server=server,
+            closed=closed,
+            connections_idle=self._pool.idle,
+            connections_leased=self._pool.leased,
+            limit=limit.calls,
+            limit_now=limit.current,
+            **self._dispatch.count_calls(),
+        )
+
+    def add_observer(self, observer: Observer) -> None:
+        """Have *observer* called with a :class:`CallEvent` whenever something happens to a call.
+
+        It is called on the thread where that happens, so it should be quick; what it raises is
+        logged.
+        """
+        if not callable(observer):
+            raise TypeError(f"add_observer: observer must be a function, not {observer!r}")
+        self._dispatch.observers.add(observer)
+
+    def remove_observer(self, observer: Observer) -> None:
+        """Call *observer* no more."""
+        self._dispatch.observers.remove(observer)
+
+    def trace(self, path: Union[str, os.PathLike[str]]) -> Trace:
+        """Record calls until the end of a ``with`` block, and write them to *path* then.
+
+        ::
+
+            with executor.trace("publish.json"):
+                publish_all(executor)
+
+        Args:
+            path: A ``.json`` file, for chrome://tracing and https://ui.perfetto.dev; or an ``.svg``
+                or ``.png`` picture, with a row for each worker (needs matplotlib).
+        """
+        return Trace(self._dispatch.observers, path)
 
     # What Shotgun has and sends nothing; see LOCAL in mirror.py.
 

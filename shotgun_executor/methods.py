@@ -10,20 +10,27 @@ from __future__ import annotations
 import functools
 import io
 import json
-import logging
 import mimetypes
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 from xmlrpc.client import ProtocolError
 
-from shotgun_api3.shotgun import LOG, AuthenticationFault, Shotgun, ShotgunError
+from shotgun_api3.shotgun import AuthenticationFault, Shotgun, ShotgunError
 
+from shotgun_executor import decode
 from shotgun_executor.contract import usable
 from shotgun_executor.files import FilePart, FileRequests, Target, file_proxy
 from shotgun_executor.opening import Limits, Proxy
 from shotgun_executor.session import in_session, session_token_in_use, signed_out
 from shotgun_executor.transport import Transport
+from shotgun_executor.wirelog import (
+    log_answer,
+    log_call,
+    log_completed,
+    log_failure,
+    log_request,
+)
 
 if TYPE_CHECKING:
     from shotgun_executor.connection import Connection
@@ -73,6 +80,7 @@ class _OwnCalls(Shotgun):
         include_auth_params: bool = True,
         first: bool = False,
     ) -> Any:
+        log_call(method, params)
         body = self._encoded(method, params, include_auth_params)
         headers = {
             "content-type": "application/json; charset=utf-8",
@@ -83,16 +91,23 @@ class _OwnCalls(Shotgun):
         status, answer_headers, content = self._make_call(
             "POST", str(self.config.api_path), body, headers
         )
+        log_completed(method)
         self._check_status(status, answer_headers, content)
-        response = self._decode_response(answer_headers, content)
+        response = self._answer(answer_headers, content)
         if isinstance(response, bytes) and method not in _NOT_IN_JSON:
             raise _no_json(method, answer_headers)
-        self._response_errors(response)  # type: ignore[no-untyped-call]  # it has no types
-        response = self._transform_inbound(response)
         if not isinstance(response, dict) or "results" not in response:
             return response
         results = response["results"]
         return results[0] if first and isinstance(results, list) else results
+
+    def _answer(self, headers: dict[str, Any], content: Any) -> Any:
+        """What the site has answered, or its error."""
+        if "decode" in _PIECES:
+            return decode.decoded(self, headers, content)
+        response = self._decode_response(headers, content)
+        self._response_errors(response)  # type: ignore[no-untyped-call]  # it has no types
+        return self._transform_inbound(response)
 
     def _encoded(self, method: str, params: Any, include_auth_params: bool) -> bytes:
         """The body of a request; dates are looked for only where JSON cannot go on without."""
@@ -129,8 +144,9 @@ class _OwnCalls(Shotgun):
         sent.update(headers or {})
         try:
             return self._http_request(verb, path, body or None, sent)
-        except Exception:
+        except Exception as error:
             self._close_connection()
+            log_failure(error)
             raise
 
 
@@ -149,13 +165,13 @@ class _OwnTransport(Shotgun):
         # what is sent, the key with it.
         transport: Any = self._get_connection()
         url = f"{self.config.scheme}://{self.config.server}{path}"
+        log_request(verb, url, headers, body)
         answer, content = transport.request(url, method=verb, body=body, headers=headers)
-        if LOG.isEnabledFor(logging.DEBUG):
-            LOG.debug("%s %s: %s %s", verb, url, answer.status, answer.reason)
+        status = (answer.status, answer.reason)
+        log_answer(status, answer, content)
         if not isinstance(transport, Transport):
-            answer_headers = {name.lower(): value for name, value in answer.items()}
-            return (answer.status, answer.reason), answer_headers, content
-        return (answer.status, answer.reason), dict(answer), content
+            return status, {name.lower(): value for name, value in answer.items()}, content
+        return status, dict(answer), content
 
 
 def _new_transport(client: Any) -> Transport:
@@ -313,11 +329,12 @@ def _file_requests(client: Any) -> Optional[FileRequests]:
 
 
 # Our own ways, as far as the installed shotgun_api3 is as they expect it.
-_PIECES = usable()
+_PIECES = usable(tried={"decode": decode.disagreements})
 OWN_WAYS: tuple[type, ...] = tuple(
     own
     for piece, own in {
         "calls": _OwnCalls,
+        "decode": decode.OwnDecoding,
         "files": _OwnFiles,
         "transport": _OwnTransport,
     }.items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union
 
 from shotgun_executor.bulk import BulkReads
 from shotgun_executor.mirror import FutureMethods
@@ -57,9 +57,15 @@ class ExecutorView(BulkReads, FutureMethods):
         timeout: Optional[float] = None,
         chunksize: int = 1,
         buffersize: Optional[int] = None,
+        progress: Union[bool, str] = False,
     ) -> MapResults[T]:
         """As ``executor.map``."""
-        return MapResults(self.submit, fn, iterables, timeout=timeout, buffersize=buffersize)
+        return MapResults(
+            *(self.submit, fn, iterables),
+            timeout=timeout,
+            buffersize=buffersize,
+            progress=progress,
+        )
 
     def map_outcomes(
         self,
@@ -68,10 +74,15 @@ class ExecutorView(BulkReads, FutureMethods):
         timeout: Optional[float] = None,
         buffersize: Optional[int] = None,
         ordered: bool = True,
+        progress: Union[bool, str] = False,
     ) -> MapOutcomes[T]:
         """As ``executor.map_outcomes``."""
         return MapOutcomes(
-            self.submit, fn, iterables, timeout=timeout, buffersize=buffersize, ordered=ordered
+            *(self.submit, fn, iterables),
+            timeout=timeout,
+            buffersize=buffersize,
+            ordered=ordered,
+            progress=progress,
         )
 
     def _with_options(self) -> tuple[ShotgunExecutor, Options]:

@@ -61,12 +61,12 @@ def _shown(name: str, params: Any) -> str:
 def redacted(value: Any) -> Any:
     """*value* without what may be secret, and without what is no plain data."""
     if isinstance(value, dict):
-        # {"field_name": "password", "value": ...} hides its name in a value.
-        field = value.get("field_name")
+        # {"field_name": "password", "value": ...} hides its name in a value, as a filter does.
+        field = value.get("field_name", value.get("path"))
         hidden = isinstance(field, str) and _SECRET.search(field) is not None
         return {
             key: "***"
-            if _SECRET.search(str(key)) or (hidden and key == "value")
+            if _SECRET.search(str(key)) or (hidden and key in ("value", "values"))
             else redacted(item)
             for key, item in value.items()
         }

@@ -123,6 +123,7 @@ class Prototype:
     def forget_parent(self) -> None:
         """In a forked process: nobody is left who would set a lock free or finish an answer."""
         self._settings_lock = threading.Lock()
+        self.shared.counters.forget_parent()
         for once in (self._template, *self._capabilities.values()):
             once.forget_parent()
         self.sessions.forget_parent()

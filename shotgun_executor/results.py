@@ -5,10 +5,12 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
+import importlib
 import queue
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Callable, Generic, Optional, TypeVar
+from collections.abc import Iterator, Sized
+from typing import TYPE_CHECKING, Any, Callable, Generic, Optional, TypeVar, Union
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,6 +61,7 @@ class _Submitted(Iterator[Item], Generic[T, Item]):
         *,
         timeout: Optional[float],
         buffersize: Optional[int],
+        progress: Union[bool, str] = False,
     ) -> None:
         # The calls whose outcome was not handed out, in the order of the input.
         self._pending: dict[Future[T], tuple[Any, ...]] = {}
@@ -68,6 +71,7 @@ class _Submitted(Iterator[Item], Generic[T, Item]):
         self._function = function
         self._arguments: Optional[Iterator[tuple[Any, ...]]] = zip(*iterables)
         self._buffersize = buffersize
+        self._bar = _bar(progress, iterables)
         self._error: Optional[Exception] = None  # what reading the input raised, for its turn
         self._fill()
         if self._error is not None:
@@ -77,6 +81,7 @@ class _Submitted(Iterator[Item], Generic[T, Item]):
     def __next__(self) -> Item:
         if not self._pending:
             error, self._error = self._error, None
+            self._close_bar()
             raise error or StopIteration
         try:
             item = self._take()
@@ -92,6 +97,7 @@ class _Submitted(Iterator[Item], Generic[T, Item]):
         for future in reversed(list(self._pending)):  # so that none starts in place of another
             future.cancel()
         self._pending.clear()
+        self._close_bar()
 
     def __enter__(self) -> Self:
         return self
@@ -132,10 +138,17 @@ class _Submitted(Iterator[Item], Generic[T, Item]):
                 else:
                     future = self._submit(self._function, *arguments)
                     self._pending[future] = arguments
+                    if self._bar is not None:
+                        future.add_done_callback(functools.partial(_advance, self._bar))
                     self._submitted(future)
         except Exception as error:
             self._arguments = None
             self._error = error
+
+    def _close_bar(self) -> None:
+        bar, self._bar = self._bar, None
+        if bar is not None:
+            bar.close()
 
     def _time_left(self) -> Optional[float]:
         return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
@@ -198,6 +211,25 @@ class MapOutcomes(_Submitted[T, Outcome[T]]):
             return self._done.get(timeout=self._time_left())
         except queue.Empty:
             raise concurrent.futures.TimeoutError from None
+
+
+def _bar(progress: Union[bool, str], iterables: tuple[Iterable[Any], ...]) -> Any:
+    """A progress bar, if one is wanted and tqdm is installed."""
+    if progress is False:
+        return None
+    try:
+        tqdm = importlib.import_module("tqdm.auto").tqdm
+    except ImportError:
+        return None
+    # How many there are is known only if all can tell, as with zip().
+    counts = [len(items) if isinstance(items, Sized) else None for items in iterables]
+    known = [count for count in counts if count is not None]
+    total = min(known) if known and len(known) == len(counts) else None
+    return tqdm(total=total, desc=progress if isinstance(progress, str) else None)
+
+
+def _advance(bar: Any, _: object) -> None:
+    bar.update(1)
 
 
 def _check_buffersize(buffersize: object) -> None:

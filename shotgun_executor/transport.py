@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Protocol,
 from shotgun_executor.answers import Answer, AnswerReader, decompress
 from shotgun_executor.contract import RedirectLimit, RedirectMissingLocation
 from shotgun_executor.opening import Aborted, Limits, Proxy, Route, TlsContexts, open_socket
+from shotgun_executor.stats import SocketCounters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -61,6 +62,7 @@ class Shared:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.contexts = TlsContexts()
+        self.counters = SocketCounters()
         self.failed_at = 0.0
         """When a connection failed last: those that were idle then may have gone the same way."""
 
@@ -114,10 +116,13 @@ class Channel:
     def answer(self, method: str) -> Answer:
         """The head of the answer to the request that was sent."""
         assert self._reader is not None, "nothing was sent"
+        began = time.monotonic()
         try:
-            return self._reader.head(method)
+            answer = self._reader.head(method)
         except socket.timeout as error:
             raise self._silence(error) from error.__cause__
+        self._shared.counters.answered(time.monotonic() - began)
+        return answer
 
     def body(self, answer: Answer) -> bytes:
         """The body that belongs to *answer*, whole."""
@@ -143,14 +148,15 @@ class Channel:
         self._used_at = time.monotonic()
         whole = self.phase is Phase.WHOLE and self._reader is not None and self._reader.clean
         if answer.last or not whole:
-            self.close()
+            self.close("the site closes after its answer" if whole else "its answer came early")
 
-    def close(self) -> None:
+    def close(self, reason: str = "no longer wanted") -> None:
         """Close the connection; the next request opens another."""
         sock, self._sock, self._reader = self._sock, None, None
         if sock is not None:
             self._switch.release()
             sock.close()
+            self._shared.counters.closed(reason)
 
     def _ready(self) -> socket.socket:
         """A socket to write to, guarded by the switch."""
@@ -161,9 +167,12 @@ class Channel:
                 sock.settimeout(self.limits.read)
                 return sock
             # Nothing was asked, so what there is to read is the end, or not for us.
-            self.close()
+            suspect = self._used_at < self._shared.failed_at
+            self.close("another one failed" if suspect else "closed by the site while idle")
+        began = time.monotonic()
         sock = open_socket(self.route, self.limits.connect, self._switch, self._context)
         sock.settimeout(self.limits.read)
+        self._shared.counters.connected(time.monotonic() - began)
         self._sock = sock
         self._reader = AnswerReader(sock)
         self._watch.set(sock)
@@ -368,7 +377,7 @@ class Transport:
     def failed(self, channel: Channel, error: BaseException) -> None:
         """A request ended without a whole answer."""
         self.phase = max(self.phase, channel.phase)
-        channel.close()
+        channel.close("aborted" if self._switch.thrown else "a request failed")
         if isinstance(error, (OSError, http.client.HTTPException)) and not self._switch.thrown:
             self._shared.failed_at = time.monotonic()
 

@@ -54,6 +54,7 @@ def _step(
     own: Optional[float],
 ) -> None:
     """One step towards *future*: run a call, put one in line, or wait for what others do."""
+    _need_stack(40)
     end = min((moment for moment in (deadline, own) if moment is not None), default=None)
     freed: list[tuple[Call, concurrent.futures.Future[Any]]] = []
     watcher: Optional[threading.Event] = None
@@ -90,6 +91,15 @@ def _step(
         _wait_for_its_time(dispatch, call, end)
     elif call.state is State.BLOCKED:
         dispatch.unblock(call)
+
+
+def _need_stack(frames: int) -> None:
+    """Raise RecursionError now, unless there is room for so many more frames.
+
+    Else it might come between taking a call and running it, and nobody would.
+    """
+    if frames:
+        _need_stack(frames - 1)
 
 
 def _run_here(dispatch: Dispatch, call: Call) -> None:

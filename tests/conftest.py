@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import ssl
 import threading
 from collections.abc import Iterator
@@ -11,9 +12,9 @@ from typing import Any
 import pytest
 import trustme
 
-from shotgun_executor import ShotgunExecutor, ShotgunPool, ThreadLocalShotgun
+from shotgun_executor import ShotgunExecutor, ShotgunPool, ThreadLocalShotgun, decode
 from shotgun_executor.sandbox import Sandbox
-from tests.support import Front, open_sockets, settled
+from tests.support import Front, compared, compared_records, open_sockets, settled
 from tests.watch import Watch, watching
 
 
@@ -75,6 +76,23 @@ def no_secrets(watch: Watch) -> Iterator[None]:
     yield
     leaks = watch.leaks()
     assert not leaks, f"secrets can be read: {leaks}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def decoded_twice() -> Iterator[None]:
+    """Every answer that a test sees is decoded by the official client too, and compared.
+
+    SHOTGUN_EXECUTOR_DECODE_ONCE=1 leaves that out.
+    """
+    if os.environ.get("SHOTGUN_EXECUTOR_DECODE_ONCE"):
+        yield
+        return
+    differences: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decode, "decoded", compared(decode.decoded, differences))
+        patch.setattr(decode, "parse_records", compared_records(decode.parse_records, differences))
+        yield
+    assert not differences
 
 
 @pytest.fixture

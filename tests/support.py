@@ -1,4 +1,4 @@
-"""What the tests share: limits, gates and counts."""
+"""What the tests share: limits, gates, counts, and answers that are decoded twice."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import threading
 import time
 from pathlib import Path
 from typing import Any, Callable, Optional
+
+from shotgun_api3 import Shotgun
+
+from shotgun_executor import decode
 
 LONG = 20.0
 """Seconds that nothing here takes; the limit of each wait, so that a bug fails, not hangs."""
@@ -102,3 +106,44 @@ def settled(before: set[threading.Thread]) -> set[threading.Thread]:
     for thread in new:
         thread.join(2.0)
     return {thread for thread in new if thread.is_alive()}
+
+
+def official_twin(client: Any) -> Any:
+    """An unmodified client with the settings of *client*, to decode by; it never connects."""
+    twin = object.__new__(Shotgun)
+    vars(twin).update(vars(client))
+    return twin
+
+
+def compared(function: Callable[..., Any], differences: list[str]) -> Callable[..., Any]:
+    """``decode.decoded``, and what the official client makes of the same answer."""
+
+    def decoded(client: Any, headers: Any, body: Any) -> Any:
+        answer = function(client, headers, body)
+        if decode.decodes_as_official(client):
+            twin = official_twin(client)
+            expected = twin._transform_inbound(twin._decode_response(headers, body))
+            _compare(answer, expected, differences)
+        return answer
+
+    return decoded
+
+
+def compared_records(function: Callable[..., Any], differences: list[str]) -> Callable[..., Any]:
+    """``decode.parse_records``, and what the official client makes of the same records."""
+
+    def parse_records(client: Any, records: list[Any]) -> bool:
+        expected = client._visit_data(records, lambda value: value)  # a copy, dates shared
+        done = function(client, records)
+        if done:
+            official_twin(client)._parse_records(expected)
+            _compare(records, expected, differences)
+        return bool(done)
+
+    return parse_records
+
+
+def _compare(found: Any, expected: Any, differences: list[str]) -> None:
+    if repr(found) != repr(expected):
+        differences.append(f"{found!r:.500} is not {expected!r:.500}")
+        raise AssertionError(differences[-1])

@@ -49,7 +49,7 @@ def test_import_pulls_in_no_sandbox():
     )
     loaded = set(done.stdout.split())
     assert "shotgun_executor.executor" in loaded
-    assert not loaded & {"aiohttp", "sqlalchemy", "orjson", "shotgun_executor.sandbox"}
+    assert not loaded & {"aiohttp", "sqlalchemy", "shotgun_executor.sandbox"}
 
 
 @pytest.mark.parametrize("name", ["aiohttp", "sqlalchemy"])

@@ -44,6 +44,9 @@ def interrupted_at(step, operation):
                     raise Interrupt
         return trace
 
+    # Python swallows what is raised in the finalizer of an executor that was left before.
+    gc.collect()
+    gc.disable()
     sys.settrace(trace)
     try:
         operation()
@@ -51,6 +54,7 @@ def interrupted_at(step, operation):
         return True
     finally:
         sys.settrace(None)
+        gc.enable()
     return False
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import socket
 import threading
 import time
 
@@ -193,7 +194,7 @@ def test_limit_backs_off_when_the_site_is_silent(sandbox):
     with ShotgunExecutor(sandbox.url, **sandbox.credentials, retries=NEVER) as executor:
         executor.connect()
         sandbox.hold("read", before=True)
-        with pytest.raises(TimeoutError):
+        with pytest.raises(socket.timeout):
             executor.options(timeout=0.1).find("Shot", []).result(LONG)
         assert executor.limit.current == 4
         sandbox.resume()

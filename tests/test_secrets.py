@@ -46,7 +46,6 @@ def test_watch_sees_what_leaks(watch):
 @pytest.mark.parametrize("kind", CREDENTIALS)
 def test_secrets_are_in_no_repr(kind):
     """Whatever of ours is alive while calls are made, its repr shows nothing."""
-    before = {id(thing) for thing in gc.get_objects()}
     with serving(site) as server:
         url = server.url.replace("//", f"//me:{BASIC}@")
         with ShotgunExecutor(url, **CREDENTIALS[kind], ca_certs=None) as executor:
@@ -61,11 +60,10 @@ def test_secrets_are_in_no_repr(kind):
                     shown = [repr(thing) for thing in alive] + [
                         repr(thing)
                         for thing in gc.get_objects()
-                        if id(thing) not in before
-                        and type(thing).__module__.startswith("shotgun_executor")
+                        if type(thing).__module__.startswith("shotgun_executor")
                         and not isinstance(thing, (dict, list))
                     ]
-    assert len(shown) > 30
+    assert len(shown) > 20
     for secret in (KEY, PASSWORD, TOKEN, BASIC):
         assert not [text for text in shown if secret in text]
 

@@ -85,12 +85,11 @@ class Parts(Generic[Item]):
 
     def stop_with(self, whole: concurrent.futures.Future[Any]) -> None:
         """The call that these are parts of is done: if it has failed, nobody wants them."""
-        if whole.cancelled():
-            self.stop()
-            return
-        error = whole.exception()
-        if error is not None:
-            self.stop(abort=isinstance(error, (DeadlineExceeded, ShutdownError)))
+        error = None if whole.cancelled() else whole.exception()
+        self.stop(abort=isinstance(error, (DeadlineExceeded, ShutdownError)))
+        # Its future keeps its callbacks, and so this; it need not keep what was found.
+        with self._lock:
+            self._following, self._submit, self._done = _no_item, _not_submitted, _nothing
 
     def _fill(self) -> None:
         try:
@@ -132,3 +131,15 @@ class Parts(Generic[Item]):
             fills, self._filling = not self._filling, True  # at once: else it might seem over
         if fills:
             self._fill()
+
+
+def _no_item() -> None:
+    """There are no more items."""
+
+
+def _not_submitted(item: object) -> Future[Any]:
+    raise RuntimeError("the call that this is a part of has ended")
+
+
+def _nothing(item: object, future: Future[Any]) -> None:
+    """Nobody wants what it has found."""

@@ -111,8 +111,7 @@ class Lookup:
     def _sort_in(self, wanted: set[Hashable], records: Iterable[dict[str, Any]]) -> None:
         question, mine = self._question, []
         for record in records:
-            value = record.get(question.field)
-            keys = [key for each in _each(value) for key in _keys(each) if key in wanted]
+            keys = _keys(record.get(question.field), wanted)
             if not keys:
                 raise ValueError(
                     f"{question}: the site has found {question.entity_type} {record.get('id')}, "
@@ -228,17 +227,15 @@ def key_of(value: Any) -> Hashable:
     )
 
 
-def _each(value: Any) -> list[Any]:
-    """The values of a field of a record; several in a multi-entity field."""
-    if isinstance(value, (list, tuple)):
-        return list(value) or [None]
-    return [value]
+def _keys(value: Any, wanted: set[Hashable]) -> list[Hashable]:
+    """The wanted keys that a record has by the value of a field, or by its several values.
 
-
-def _keys(value: Any) -> tuple[Hashable, ...]:
-    """What a value of a record may have been asked for as; numbers also as texts."""
-    key = key_of(value)
-    return (key, str(value)) if isinstance(value, (int, float)) else (key,)
+    Numbers may have been asked for as texts.
+    """
+    if not isinstance(value, (list, tuple)):
+        key = key_of(value)
+        return [each for each in (key, str(key)) if each in wanted][:1]
+    return [key for each in value or [None] for key in _keys(each, wanted)]
 
 
 def _sent(value: Any) -> Any:
@@ -256,7 +253,7 @@ def chunks_of(values: Iterable[Any], count: int, size: int) -> Iterator[list[Any
     chunk: list[Any] = []
     left = size
     for value in values:
-        length = len(json.dumps(value, ensure_ascii=False, default=str).encode()) + 2
+        length = _length(value) + 2
         if chunk and (len(chunk) == count or length > left):
             yield chunk
             chunk, left = [], size
@@ -264,3 +261,10 @@ def chunks_of(values: Iterable[Any], count: int, size: int) -> Iterator[list[Any
         left -= length
     if chunk:
         yield chunk
+
+
+def _length(value: Any) -> int:
+    """How many bytes a value takes in a request."""
+    if type(value) is int:
+        return len(str(value))
+    return len(json.dumps(value, ensure_ascii=False, default=str).encode())

@@ -4,6 +4,7 @@ The site is in a process of its own, with its answers ready; every answer is che
 runs every way once; the table has the medians, and ratios are medians of the ratios within a round.
 
     python benchmarks/bulk_reads.py [--rounds 3] [--latency 0.05] [--workers 8]
+    python benchmarks/bulk_reads.py --quick     # shows that it works, no more
 """
 
 from __future__ import annotations
@@ -173,7 +174,11 @@ def main(arguments: Optional[list[str]] = None) -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--latency", type=float, default=0.05, help="seconds that an answer takes")
     parser.add_argument("--workers", type=int, default=8)
-    report(*measure(parser.parse_args(arguments)))
+    parser.add_argument("--quick", action="store_true", help="one round, without latency")
+    options = parser.parse_args(arguments)
+    if options.quick:
+        options.rounds, options.latency = 1, 0.0
+    report(*measure(options))
 
 
 if __name__ == "__main__":

@@ -7,9 +7,10 @@ import functools
 from typing import TYPE_CHECKING, Any, Literal, Optional, Union
 
 from shotgun_executor.arguments import check_choice, check_count, check_integer
-from shotgun_executor.finding import find_first_page, find_window, is_by_id
+from shotgun_executor.finding import find_first_page, find_window
 from shotgun_executor.lookups import Lookup, Question, align, align_first, id_of, key_of
 from shotgun_executor.plain import copy_plain
+from shotgun_executor.query import is_by_id
 from shotgun_executor.streaming import FindIterator
 
 if TYPE_CHECKING:
@@ -201,19 +202,25 @@ class BulkReads:
             check_integer("find_iter", "after_id", after_id)
             if is_by_id(order) is None:
                 raise ValueError("find_iter: after_id is for the order of ids; leave order out")
-        executor, options = self._with_options()
-        needs: list[concurrent.futures.Future[Any]] = []
-        args = copy_plain((entity_type, filters, fields, order, filter_operator), needs)
+        args = (entity_type, filters, fields, order, filter_operator)
         keywords = {
             **_keywords(retired_only, include_archived_projects),
-            "additional_filter_presets": copy_plain(additional_filter_presets, needs),
+            "additional_filter_presets": additional_filter_presets,
         }
+        return self._windows(args, keywords, ahead, after_id)
+
+    def _windows(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any], ahead: int, after_id: Optional[int]
+    ) -> FindIterator:
+        executor, options = self._with_options()
+        needs: list[concurrent.futures.Future[Any]] = []
+        args, kwargs = copy_plain(args, needs), copy_plain(kwargs, needs)
 
         def ask(before: Optional[Window]) -> Future[Any]:
             start = after_id if before is None else before.records[-1]["id"]
             submit = functools.partial(executor._submit_part, options)
             window = functools.partial(find_window, submit, ahead, before, start, bool(needs))
-            return executor._submit_attempts(window, "find", args, keywords, needs, options)
+            return executor._submit_attempts(window, "find", args, kwargs, needs, options)
 
         return FindIterator(ask, after_id)
 

@@ -10,11 +10,10 @@ pages, so many at a time. Then follows what the pages have not covered, see ``co
 from __future__ import annotations
 
 import concurrent.futures
-import inspect
 import logging
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Union
 
-from shotgun_api3.shotgun import Shotgun, ShotgunError
+from shotgun_api3.shotgun import ShotgunError
 
 from shotgun_executor.call import Unfinished
 from shotgun_executor.connection import read_page, reads_pages
@@ -22,20 +21,20 @@ from shotgun_executor.coverage import Coverage, Range, ids_of
 from shotgun_executor.filling import filled
 from shotgun_executor.page import PageRead
 from shotgun_executor.parts import Parts
+from shotgun_executor.query import SIGNATURE, Query, is_by_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from shotgun_executor.future import Future
 
-__all__ = ["PagedFind", "Window", "find_first_page", "find_window", "is_by_id"]
+__all__ = ["PagedFind", "Window", "find_first_page", "find_window"]
 
 LOG = logging.getLogger("shotgun_executor")
 
 Submit = Callable[[str, Callable[..., Any], "Sequence[Any]", "Mapping[str, Any]"], "Future[Any]"]
 """Submits a call of the named method, made by the function given, with these arguments."""
 
-_SIGNATURE = inspect.signature(Shotgun.find)
 _UNCOUNTED = 2
 """Pages beyond the last one known that are asked for on the chance, where nobody can count."""
 _FEW = 3
@@ -70,7 +69,7 @@ def find_first_page(
     records = read_page(client, page, args, kwargs)
     if page.single or not page.more:
         return records
-    query = _Query.of(client, args, kwargs, page.size)
+    query = Query.of(client, args, kwargs, page.size)
     return PagedFind(query, submit, at_a_time).begin(records, page)
 
 
@@ -112,7 +111,7 @@ def find_window(
     args, kwargs = _filled(args, kwargs) if fill else (args, kwargs)
     if not reads_pages(client):
         return _window_of_own_find(client, after_id, args, kwargs)
-    query = _Query.of(client, args, kwargs, before.size if before else 0)
+    query = Query.of(client, args, kwargs, before.size if before else 0)
     if after_id is not None and query.by_id is not None:
         after = Range(after_id + 1, None) if query.by_id else Range(None, after_id - 1)
         query = query._replace(within=(after,))
@@ -132,64 +131,11 @@ def _window_of_own_find(
     """All records, by the ``find`` of a client that reads its pages in a way of its own."""
     records = client.find(*args, **kwargs)
     if after_id is not None:
-        up = is_by_id(_SIGNATURE.bind(None, *args, **kwargs).arguments.get("order"))
+        up = is_by_id(SIGNATURE.bind(None, *args, **kwargs).arguments.get("order"))
         records = [
             each for each in records if (each["id"] > after_id if up else each["id"] < after_id)
         ]
     return Window(records, more=False)
-
-
-class _Query(NamedTuple):
-    """What is asked for."""
-
-    arguments: dict[str, Any]
-    size: int
-    """Rows on a page."""
-    limit: int
-    """Rows wanted; 0: all."""
-    by_id: Optional[bool]
-    """Whether the rows come in the order of their ids, ascending; None: in another order."""
-    countable: bool
-    """Whether ``summarize`` can tell how many there are."""
-    within: Sequence[Range] = ()
-    """The ids that the rows have; empty: any."""
-    pages: Optional[int] = None
-    """The number of the last page of a window."""
-    start: int = 1
-    """The number of its first page."""
-
-    def window(self, pages: int, before: int) -> _Query:
-        """So many pages; in an order that is not that of ids, after so many pages before."""
-        if self.by_id is None:
-            return self._replace(pages=before + pages, start=before + 1)
-        return self._replace(pages=pages, limit=pages * self.size)
-
-    def wanted(self) -> Optional[int]:
-        """The number of the last page that is wanted; None: all are wanted."""
-        if self.pages is not None:
-            return self.pages
-        return -(-self.limit // self.size) if self.limit else None
-
-    @classmethod
-    def of(cls, client: Any, args: Sequence[Any], kwargs: Mapping[str, Any], size: int) -> _Query:
-        """Of the arguments of ``find``."""
-        bound = _SIGNATURE.bind(None, *args, **kwargs)
-        bound.apply_defaults()
-        arguments = dict(bound.arguments)
-        del arguments["self"]
-        limit = arguments.pop("limit", 0)
-        countable = (
-            type(client).summarize is Shotgun.summarize
-            and not arguments["retired_only"]
-            and not arguments["additional_filter_presets"]
-        )
-        return cls(arguments, size, limit, is_by_id(arguments["order"]), countable)
-
-    def to_count(self) -> dict[str, Any]:
-        """The arguments of ``summarize`` that count the rows."""
-        names = ("entity_type", "filters", "filter_operator", "include_archived_projects")
-        counted = [{"field": "id", "type": "count"}]
-        return {**{name: self.arguments[name] for name in names}, "summary_fields": counted}
 
 
 class _Answer(NamedTuple):
@@ -208,7 +154,7 @@ class PagedFind:
     page may be missing; none is in the result twice.
     """
 
-    def __init__(self, query: _Query, submit: Submit, at_a_time: int) -> None:
+    def __init__(self, query: Query, submit: Submit, at_a_time: int) -> None:
         self._query = query
         self._submit = submit
         # What is known of the pages. Guarded by the lock of the parts.
@@ -440,12 +386,3 @@ def _failure(future: Future[Any]) -> Optional[BaseException]:
     if future.cancelled():
         return concurrent.futures.CancelledError()
     return future.exception()
-
-
-def is_by_id(order: Any) -> Optional[bool]:
-    """Whether an order is that of ids, ascending (True) or descending (False); None: it is not."""
-    if not order:
-        return True
-    first = order[0]
-    field, direction = first.get("field_name", first.get("column")), first.get("direction", "asc")
-    return direction == "asc" if field == "id" and direction in ("asc", "desc") else None

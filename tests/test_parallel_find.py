@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import gc
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -403,6 +404,37 @@ def test_a_shutdown_waits_for_all_pages(pages: Sandbox):
     pages.resume("read")
     ended()
     assert [row["id"] for row in found.result(0)] == ids
+
+
+def test_observers_see_a_find_leave_its_worker(pages: Sandbox, executor: ShotgunExecutor):
+    """It is started, suspended and started again; pages are calls, and all of them end."""
+    make_shots(pages, 3 * PAGE)
+    events: list[Any] = []
+    executor.add_observer(events.append)
+    executor.find("Shot", []).result(LONG)
+    executor.remove_observer(events.append)
+    find = events[0].call
+    kinds = [event.kind for event in events if event.call == find]
+    assert kinds[:3] == ["submitted", "started", "suspended"]
+    assert kinds[-2:] == ["started", "ended"]
+    parts = {event.call for event in events} - {find}
+    assert len(parts) == 3  # two pages and a count
+    assert sum(event.kind == "ended" for event in events) == 4
+    stats = executor.stats()
+    assert (stats.waiting, stats.running, stats.ready) == (0, 0, 0)
+
+
+def test_what_a_find_has_read_lives_no_longer_than_its_result(
+    pages: Sandbox, executor: ShotgunExecutor
+):
+    """The future keeps the result, and nothing beside it."""
+    make_shots(pages, 3 * PAGE)
+    finds = [executor.find("Shot", []), executor.find_by_ids("Shot", range(1, 9), chunk_size=3)]
+    for future in finds:
+        future.result(LONG)
+        gc.collect()
+        kept = gc.get_referrers(future.result()[0])
+        assert [type(each) for each in kept] == [list]
 
 
 def test_a_find_may_be_an_argument(pages: Sandbox, executor: ShotgunExecutor):

@@ -69,7 +69,7 @@ def find_first_page(
     records = read_page(client, page, args, kwargs)
     if page.single or not page.more:
         return records
-    query = Query.of(client, args, kwargs, page.size)
+    query = Query.of(client, args, kwargs, len(records))
     return PagedFind(query, submit, at_a_time).begin(records, page)
 
 
@@ -121,7 +121,7 @@ def find_window(
     records = read_page(client, page, args, kwargs)
     if page.single or not page.more:
         return Window(records, more=False)
-    query = query._replace(size=page.size).window(pages, 0)
+    query = query._replace(size=len(records)).window(pages, 0)
     return PagedFind(query, submit, pages).begin(records, page)
 
 
@@ -181,7 +181,7 @@ class PagedFind:
         if wanted is not None and (self._query.pages is not None or wanted <= _FEW):
             self._counted = wanted
         elif page.count is not None:
-            self._counted = -(-page.count // page.size)
+            self._counted = -(-page.count // self._query.size)
         else:
             self._to_count = self._query.countable and self._at_a_time > 1
         self._parts.fill()
@@ -251,7 +251,9 @@ class PagedFind:
         if item == "count":
             return self._submit("summarize", _count, (), self._query.to_count())
         assert isinstance(item, int)
-        return self._submit("find", _Reader(item, self._query.within), (), self._query.arguments)
+        before = (item - 1) * self._query.size
+        reader = _Reader(item, self._query.within, before)
+        return self._submit("find", reader, (), self._query.arguments)
 
     # On a worker, when the pages are there.
 
@@ -359,16 +361,17 @@ class PagedFind:
 class _Reader:
     """Reads one page on a client."""
 
-    __slots__ = ("_number", "_ranges")
+    __slots__ = ("_before", "_number", "_ranges")
 
-    def __init__(self, number: int, ranges: Sequence[Range] = ()) -> None:
+    def __init__(self, number: int, ranges: Sequence[Range] = (), before: int = 0) -> None:
         self._number = number
         self._ranges = ranges
+        self._before = before
 
     def __call__(
         self, client: Any, _name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> _Answer:
-        page = PageRead(self._number, self._ranges)
+        page = PageRead(self._number, self._ranges, self._before)
         return _Answer(read_page(client, page, args, kwargs), page)
 
 

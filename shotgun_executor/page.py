@@ -24,19 +24,21 @@ class PageRead:
 
     Attributes:
         single: The client asks for one page and no more; request and answer were left alone.
-        size: How many rows were asked for.
         more: Whether the site says that there are more pages.
         count: How many rows there are in all, if the site says so; older ones do.
     """
 
-    __slots__ = ("count", "more", "number", "ranges", "single", "size")
+    __slots__ = ("before", "count", "more", "number", "ranges", "single")
 
-    def __init__(self, number: int, ranges: Sequence[Range] = ()) -> None:
-        """The page of that *number*, of the rows whose ids are in *ranges* (empty: of all)."""
+    def __init__(self, number: int, ranges: Sequence[Range] = (), before: int = 0) -> None:
+        """The page of that *number*, of the rows whose ids are in *ranges* (empty: of all).
+
+        *before* is how many rows are on the pages before it.
+        """
         self.number = number
         self.ranges = ranges
+        self.before = before
         self.single = True
-        self.size = 0
         self.more = False
         self.count: Optional[int] = None
 
@@ -44,7 +46,6 @@ class PageRead:
         """The parameters of the request, of those that the client has put together."""
         params = dict(params)
         self.single = not any(params.get(flag) for flag in _FLAGS)
-        self.size = params["paging"]["entities_per_page"]
         if not self.single:
             params["paging"] = {**params["paging"], "current_page": self.number}
             if self.ranges:
@@ -61,7 +62,7 @@ class PageRead:
             self.more = bool(rows and info["has_next_page"])
         elif "entity_count" in info:
             self.count = info["entity_count"]
-            self.more = bool(rows) and self.number * self.size < info["entity_count"]
+            self.more = bool(rows) and self.before + rows < info["entity_count"]
         else:
             return result  # the client says what is missing
         return {**result, "paging_info": {"has_next_page": False, "entity_count": rows}}

@@ -22,7 +22,7 @@ class Query(NamedTuple):
 
     arguments: dict[str, Any]
     size: int
-    """Rows on a page."""
+    """Rows on a page: as many as the first one has; a site may have fewer than it is asked for."""
     limit: int
     """Rows wanted; 0: all."""
     by_id: Optional[bool]

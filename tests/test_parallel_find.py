@@ -73,6 +73,15 @@ def reads(sandbox: Sandbox) -> int:
     return requests.get("read", 0) + requests.get("summarize", 0)
 
 
+@pytest.fixture
+def grown_old(pages: Sandbox) -> Iterator[Any]:
+    """An official client that takes the site for one of version 7.3."""
+    sg = shotgun_api3.Shotgun(pages.url, connect=False, **pages.credentials)
+    sg.server_caps.server_info["version"] = [7, 3, 0]
+    yield sg
+    sg.close()
+
+
 # The same
 
 
@@ -144,6 +153,22 @@ def test_find_returns_what_the_official_client_returns(
         assert executor.shotgun.find("Shot", filters, fields, **more) == expected
 
 
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("limit", [0, 11, 47])
+def test_pages_that_the_site_cuts_are_no_smaller_result(
+    grown: tuple[Sandbox, Any], order: Any, limit: int
+):
+    """Where a page has fewer rows than were asked for, since the site allows no more."""
+    _, sg = grown
+    sg.config._records_per_page = PAGE + 1
+    expected = sg.find("Shot", [], ["code"], order, limit=limit)
+    for workers in (1, 4):
+        with ShotgunExecutor(sg, max_workers=workers) as executor:
+            assert executor.find("Shot", [], ["code"], order, limit=limit).result(LONG) == expected
+            if not limit:
+                assert list(executor.find_iter("Shot", [], ["code"], order)) == expected
+
+
 def test_the_first_request_is_that_of_the_official_client(
     pages: Sandbox, executor: ShotgunExecutor
 ):
@@ -174,6 +199,21 @@ def test_a_subclass_that_overrides_find_keeps_it(pages: Sandbox):
         assert [row["id"] for row in found] == ids
         assert len(calls) == 1
         assert [row["id"] for row in executor.find_iter("Shot", [])] == ids
+
+
+def test_a_site_that_counts_by_itself_is_not_asked_to(pages: Sandbox, grown_old: Any):
+    """Sites before 7.4 say how many rows there are; the official client goes by that."""
+    with ShotgunExecutor(grown_old, max_workers=4) as executor:
+        ids = make_shots(pages, 4 * PAGE)
+        found = executor.find("Shot", []).result(LONG)
+        assert [row["id"] for row in found] == ids
+        assert [row["id"] for row in executor.find_iter("Shot", [])] == ids
+        assert [row["id"] for row in executor.find("Shot", [], limit=PAGE + 1).result(LONG)] == (
+            ids[: PAGE + 1]
+        )
+    assert "summarize" not in pages.counters().requests
+    asked = [each.arguments for each in pages.requests if each.method == "read"]
+    assert all("'return_paging_info': True" in str(each) for each in asked)
 
 
 def test_parallel_find_can_be_turned_off(pages: Sandbox):

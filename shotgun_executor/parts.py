@@ -53,7 +53,7 @@ class Parts(Generic[Item]):
         self._under_way: dict[Future[Any], Item] = {}
         self._filling = False  # a thread submits; it looks again before it stops
         self._stopped = False
-        self.error: Optional[Exception] = None  # what came in the way of submitting a part
+        self.error: Optional[Exception] = None  # what came in the way of the next part
 
     def fill(self) -> None:
         """Submit calls until so many are under way, or there are no more items."""
@@ -127,7 +127,11 @@ class Parts(Generic[Item]):
 
     def _is_done(self, future: Future[Any]) -> None:
         with self._lock:
-            self._done(self._under_way.pop(future), future)
+            item = self._under_way.pop(future)
+            try:
+                self._done(item, future)
+            except Exception as error:
+                self.error, self._stopped = error, True
             fills, self._filling = not self._filling, True  # at once: else it might seem over
         if fills:
             self._fill()

@@ -14,6 +14,7 @@ import shotgun_api3
 from hypothesis import strategies
 
 from shotgun_executor import DeadlineExceeded, ShotgunExecutor
+from shotgun_executor.parts import Parts
 from shotgun_executor.sandbox import Sandbox
 from tests.churn import Rows
 from tests.support import LONG, in_thread, wait_until
@@ -475,6 +476,27 @@ def test_what_a_find_has_read_lives_no_longer_than_its_result(
         gc.collect()
         kept = gc.get_referrers(future.result()[0])
         assert [type(each) for each in kept] == [list]
+
+
+@pytest.mark.parametrize("where", ["_submit", "_done"])
+def test_parts_that_cannot_go_on_fail_the_whole(
+    pages: Sandbox, executor: ShotgunExecutor, monkeypatch: pytest.MonkeyPatch, where: str
+):
+    """If no thread can be had for a part, say, the find fails; it does not return a half."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    make_shots(pages, 6 * PAGE)
+    begin = Parts.fill
+
+    def fill(parts: Any) -> None:
+        monkeypatch.setattr(parts, where, fail)
+        begin(parts)
+
+    monkeypatch.setattr(Parts, "fill", fill)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        executor.find("Shot", []).result(LONG)
 
 
 def test_a_find_may_be_an_argument(pages: Sandbox, executor: ShotgunExecutor):

@@ -56,8 +56,9 @@ if not _runs(OWN):
 SUPPORTED = nox.project.python_versions(PYPROJECT)
 # A Python newer than the classifiers is tried as well, if it is the one that runs nox.
 PYTHONS = SUPPORTED if OWN in SUPPORTED else [*SUPPORTED, OWN]
-# The tests of a session, unless it is told which: on two processes, each with a site of its own.
-PARALLEL = ["-n", "2"]
+# The tests of a session, unless it is told which: on processes that each have a site of its own.
+# More than there are cores, since many tests wait.
+PARALLEL = ["-n", "4"]
 
 # Releases of shotgun_api3, from the oldest that is supported to the newest that was tried.
 CLIENTS = ["3.9.2", "3.10.0", "3.10.2", "3.10.3"]
@@ -75,11 +76,15 @@ nox.options.sessions = [
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run the tests on each supported Python; arguments after -- go to pytest."""
+    """Run the tests on each supported Python; arguments after -- go to pytest.
+
+    Those that are slow are run on the Python that runs nox, and by ``lowest``.
+    """
     # Without the optional speed-ups in most places, so that both ways are tested.
     extras = "sandbox,fast,plot" if session.python == OWN else "sandbox"
     session.install("-e", f".[{extras}]", *_group("test"))
-    session.run("python", "-m", "pytest", *session.posargs or PARALLEL)
+    some = [] if session.python == OWN else ["-m", "not slow"]
+    session.run("python", "-m", "pytest", *session.posargs or [*PARALLEL, *some])
 
 
 @nox.session(python=FOUND[0])

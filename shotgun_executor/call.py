@@ -340,11 +340,10 @@ class Call:
             return
         attempts = f", attempt {self.number}" if self.number > 1 else ""
         text = f"{self}{attempts}, submitted at {self.site[0]}:{self.site[1]}"
-        if hasattr(error, "add_note"):  # Python 3.11 shows them with the traceback
-            if text not in getattr(error, "__notes__", ()):
-                error.add_note(text)
-        elif isinstance(error, Exception) and text not in getattr(error, "__notes__", ()):
-            error.__notes__ = [*getattr(error, "__notes__", ()), text]  # type: ignore[attr-defined]
+        notes = getattr(error, "__notes__", ())
+        if text not in notes:  # Python 3.11 and later show them with the traceback
+            with contextlib.suppress(AttributeError):  # some exceptions take no attributes
+                error.__notes__ = [*notes, text]  # type: ignore[attr-defined]
 
     def release(self) -> None:
         """It is about to be resolved: nothing is to come back to it."""

@@ -79,7 +79,7 @@ class Limit:
 
     @property
     def per_second(self) -> Optional[float]:
-        """How many calls may start in a second; None: any number."""
+        """How many calls may start in a second, if that is limited."""
         return self._per_second
 
     @per_second.setter
@@ -155,13 +155,11 @@ class Limit:
 
     def claim_start(self) -> float:
         """Count a call that starts now; or the seconds until one may."""
-        if self._per_second is None:
+        rate = self._per_second
+        if rate is None:
             return 0.0
         with self._lock:
             now = time.monotonic()
-            rate = self._per_second
-            if rate is None:
-                return 0.0
             if self._next_start > now:
                 return self._next_start - now
             self._next_start = max(self._next_start, now - _TOLERANCE) + 1 / rate

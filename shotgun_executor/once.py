@@ -5,13 +5,15 @@ from __future__ import annotations
 import concurrent.futures
 import functools
 import threading
-from typing import Callable, Generic, Optional, TypeVar
+from typing import Any, Callable, Generic, Optional, TypeVar, cast
 
 from shotgun_executor.errors import Aborted, same_error
 
 __all__ = ["Once"]
 
 T = TypeVar("T")
+
+_ABSENT: Any = object()
 
 
 class Once(Generic[T]):
@@ -30,6 +32,8 @@ class Once(Generic[T]):
         self._lock = threading.Lock()
         self._made: Optional[concurrent.futures.Future[T]] = None
         self._maker: Optional[int] = None
+        # The value again, once it is made: to be read without the lock.
+        self._value: Any = _ABSENT
 
     @property
     def known(self) -> bool:
@@ -53,6 +57,8 @@ class Once(Generic[T]):
             wait: Waits for an event, which tells that somebody else has made it; it may raise
                 instead. Without it nothing but Ctrl-C ends the waiting.
         """
+        if self._value is not _ABSENT:
+            return cast("T", self._value)
         while True:
             mine: concurrent.futures.Future[T] = concurrent.futures.Future()
             try:
@@ -88,6 +94,7 @@ class Once(Generic[T]):
             mine.set_exception(error)
             raise
         mine.set_result(value)
+        self._value = value
         return value
 
     def _forget(self, mine: concurrent.futures.Future[T]) -> None:

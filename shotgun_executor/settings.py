@@ -64,6 +64,8 @@ def carry_over(seen: Settings, template: Shotgun, client: Shotgun) -> Settings:
 
 def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
     """The names whose values differ between two sets of settings."""
+    if before == after:  # mostly; and in C
+        return
     for name in {**before, **after}:
         old, new = before.get(name, _ABSENT), after.get(name, _ABSENT)
         if old is not new and (old is _ABSENT or new is _ABSENT or old != new):

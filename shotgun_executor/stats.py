@@ -28,8 +28,8 @@ class Times:
         count: How often it was measured.
         seconds: All of it together.
         longest: The longest of it, in seconds.
-        classes: How often it took at most as long as each of :data:`BOUNDS` and longer than the one
-            before; at the end, how often it took longer than the last.
+        classes: How often it took at most as long as each of ``shotgun_executor.stats.BOUNDS``, and
+            longer than the one before; at the end, how often it took longer than the last.
     """
 
     count: int = 0

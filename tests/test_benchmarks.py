@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 HERE = {  # contenders that need nothing from PyPI
     "decode": ["ours", "ours-stdlib", "official", "floor"],

@@ -40,6 +40,8 @@ from tests.faults import (
 from tests.sandbox.http_support import address
 from tests.support import LONG, in_thread, wait_until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:

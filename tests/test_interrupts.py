@@ -68,6 +68,15 @@ def still_works(executor):
 
 
 @pytest.fixture(autouse=True)
+def little_to_collect():
+    """A collection before each step looks only at what the test has made."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture(autouse=True)
 def no_coverage_of_ours(request):
     """Another tracer (a debugger, coverage) would be lost by these tests."""
     if sys.gettrace() is not None:

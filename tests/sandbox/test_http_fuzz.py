@@ -10,6 +10,8 @@ import pytest
 
 from tests.sandbox.http_support import LONG, address, receive_all, wait_until
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from pathlib import Path
 

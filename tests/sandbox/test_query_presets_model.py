@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shotgun_executor.sandbox.bulk import Bulk
 from shotgun_executor.sandbox.site import Site
 from tests.sandbox.site_support import call
+
+pytestmark = pytest.mark.slow
 
 Row = dict[str, Any]
 

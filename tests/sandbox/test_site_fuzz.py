@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from shotgun_executor.sandbox.site import Site
 from tests.sandbox.site_support import DirectShotgun, call
 
+pytestmark = pytest.mark.slow
+
 FILTERS = {
     "logical_operator": "and",
     "conditions": [{"path": "id", "relation": "in", "values": [1, 2]}],

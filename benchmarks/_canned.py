@@ -1,7 +1,8 @@
 """A site that has its answers ready, so that what is measured is the client and not the site.
 
-``read`` of a page and of one Shot by its id, and ``info``; nothing else. What a client asks for is
-read from its request, a wrong key is refused, and every request is counted. It is started by
+``read`` of a page, also of the rows after an id, of one Shot by its id and of many by theirs, a
+count of the rows, and ``info``; nothing else. What a client asks for is read from its request, a
+wrong key is refused, and every request is counted. It is started by
 :class:`CannedSite` in a process of its own, and ends with the pipe to its standard input.
 """
 
@@ -30,6 +31,8 @@ _LENGTH = re.compile(rb"\r\ncontent-length:\s*(\d+)", re.IGNORECASE)
 _METHOD = re.compile(rb'"method_name":\s*"(\w+)"')
 _KEY = re.compile(rb'"script_key":\s*"' + API_KEY.encode() + rb'"')
 _ID = re.compile(rb'"values":\s*\[\s*(\d+)\s*\]')
+_IDS = re.compile(rb'"in",\s*"values":\s*\[([\d,\s]+)\]')
+_AFTER = re.compile(rb'"greater_than",\s*"values":\s*\[(\d+)\]')
 _PAGE = re.compile(rb'"current_page":\s*(\d+)')
 _SIZE = re.compile(rb'"entities_per_page":\s*(\d+)')
 _LATENCY = re.compile(rb"latency=([\d.]+)")
@@ -86,8 +89,15 @@ class _Answers:
             return self._info
         if _KEY.search(request) is None:
             return self._refusal("Can't authenticate script", 102)
+        if method is not None and method[1] == b"summarize":
+            return self._whole({"results": {"summaries": {"id": self._last * ROWS}, "groups": []}})
         if method is None or method[1] != b"read":
             return self._refusal("this site only reads", 103)
+        ids = _IDS.search(request)
+        if ids is not None:
+            return self._shots([int(each) for each in ids[1].split(b",")])
+        if _AFTER.search(request) is not None:
+            return self._page_for(request)
         number = _ID.search(request)
         return self._shot(int(number[1])) if number else self._page_for(request)
 
@@ -95,7 +105,9 @@ class _Answers:
         page, size = _PAGE.search(request), _SIZE.search(request)
         if page is None or size is None or int(size[1]) != ROWS:
             return self._refusal(f"a page has {ROWS} rows here", 103)
-        return self._pages.get(int(page[1]), self._beyond)
+        after = _AFTER.search(request)
+        before = int(after[1]) // ROWS if after else 0
+        return self._pages.get(before + int(page[1]), self._beyond)
 
     def _page(self, page: int, rows: int = ROWS) -> bytes:
         first = (page - 1) * ROWS + 1
@@ -110,6 +122,15 @@ class _Answers:
             '"paging_info":{"current_page":1,"has_next_page":false}}}'
         )
         return _with_head(text.encode(), "")
+
+    def _shots(self, ids: list[int]) -> bytes:
+        rows = [
+            {"type": "Shot", "id": each, "code": f"sh{each:05}", "sg_status_list": "ip",
+             "sg_cut_in": 1000 + each}
+            for each in sorted(ids)
+        ]  # fmt: skip
+        paging = {"current_page": 1, "has_next_page": False}
+        return self._whole({"results": {"entities": rows, "paging_info": paging}})
 
     def _refusal(self, message: str, code: int) -> bytes:
         return self._whole({"exception": True, "message": message, "error_code": code})

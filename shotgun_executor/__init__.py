@@ -15,6 +15,7 @@ from shotgun_executor.completion import wait as wait
 from shotgun_executor.errors import DeadlineExceeded as DeadlineExceeded
 from shotgun_executor.errors import DeadlockError as DeadlockError
 from shotgun_executor.errors import DependencyError as DependencyError
+from shotgun_executor.errors import IncompleteError as IncompleteError
 from shotgun_executor.errors import PoolTimeout as PoolTimeout
 from shotgun_executor.errors import ShutdownError as ShutdownError
 from shotgun_executor.errors import TooManyCalls as TooManyCalls
@@ -40,6 +41,7 @@ __all__ = [
     "DeadlockError",
     "DependencyError",
     "Future",
+    "IncompleteError",
     "Limit",
     "Outcome",
     "PoolTimeout",

@@ -26,16 +26,17 @@ if TYPE_CHECKING:
     from shotgun_executor.attempts import Attempts
     from shotgun_executor.connection import Connection
     from shotgun_executor.dispatch import Dispatch
+    from shotgun_executor.parts import Parts
     from shotgun_executor.retry import Retries
 
-__all__ = ["DEFAULT", "DELAYED", "READY", "TAKEN", "Call", "End", "Options", "State"]
+__all__ = ["DEFAULT", "DELAYED", "READY", "TAKEN", "Call", "End", "Options", "State", "Unfinished"]
 
 
 class State(enum.Enum):
     """Where a call is; changed by a decision under the lock of its dispatch.
 
     NEW, BLOCKED, READY, TAKEN, maybe without those between; and from there, if it is to be made
-    again, DELAYED and READY.
+    again, DELAYED and READY, or, if it waits for its parts, BLOCKED and READY.
     Whoever makes it TAKEN runs or resolves it, and nobody else does.
     """
 
@@ -73,11 +74,23 @@ DEFAULT = Options()
 _ids = itertools.count(1)
 
 
+class Unfinished(NamedTuple):
+    """What the function of a call returns if the result takes more calls, its parts.
+
+    They are waited for without a worker. When those that are under way now are done, however they
+    ended, ``go_on`` is called on a worker, and its result is the result of the call; it may be
+    unfinished as well.
+    """
+
+    parts: Parts[Any]
+    go_on: Callable[[], Any]
+
+
 class Call:
     """What a worker is to do.
 
-    ``state``, ``taker``, ``needs``, ``open_needs``, ``thread``, ``waits_for``, ``watchers``,
-    ``end`` and ``keep`` are guarded by the dispatch.
+    ``state``, ``taker``, ``needs``, ``open_needs``, ``parts``, ``thread``, ``waits_for``,
+    ``watchers``, ``end`` and ``keep`` are guarded by the dispatch.
     """
 
     __slots__ = (
@@ -101,6 +114,7 @@ class Call:
         "notified",
         "number",
         "open_needs",
+        "parts",
         "paused",
         "priority",
         "queued",
@@ -144,6 +158,7 @@ class Call:
         # many the dispatch was not told yet.
         self.needs: list[concurrent.futures.Future[Any]] = []
         self.open_needs = 0
+        self.parts: Optional[Parts[Any]] = None  # the calls that it has made to go on with
         self.taker: Optional[int] = None  # the thread that took it
         self.counted = False  # the dispatch was told that it has ended
         self.notified = False  # who waits for the future was told that it is cancelled
@@ -209,12 +224,7 @@ class Call:
         """Resolve the future by what the function returns or raises; or have it made again."""
         future = self.future
         self.keep = None
-        self.number += 1
-        if self.attempts is not None:
-            self.attempts.begin()
-        if self.number == 1 and not future.set_running_or_notify_cancel():
-            self.notified = True  # cancelled after it was taken
-            self.notify_cancelled()
+        if self.parts is None and not self._begin():
             return
         observers = self.dispatch.observers
         if observers:
@@ -227,6 +237,9 @@ class Call:
             # the error holds this frame, and this frame would hold the error
             del self, future
         else:
+            if type(result) is Unfinished:
+                self.dispatch.suspend(self, result)
+                return
             if self.attempts is not None:
                 self.attempts.succeeded()
                 admit(self.dispatch.limit.succeeded())
@@ -235,9 +248,20 @@ class Call:
             future.set_result(result)
             self.tell_watchers()
 
+    def _begin(self) -> bool:
+        """An attempt begins; False if the call was cancelled."""
+        self.number += 1
+        if self.attempts is not None:
+            self.attempts.begin()
+        if self.number == 1 and not self.future.set_running_or_notify_cancel():
+            self.notified = True  # cancelled after it was taken
+            self.notify_cancelled()
+            return False
+        return True
+
     def _again(self, error: BaseException) -> bool:
-        """Whether the call is made again."""
-        if self.attempts is None or not isinstance(error, Exception):
+        """Whether the call is made again; if it has parts, these were made again."""
+        if self.attempts is None or self.parts is not None or not isinstance(error, Exception):
             return False
         if is_overload(error):
             self.dispatch.limit.overloaded(self.since)

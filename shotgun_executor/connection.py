@@ -44,8 +44,9 @@ from shotgun_executor.settings import (
 from shotgun_executor.transport import Phase, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping, Sequence
 
+    from shotgun_executor.page import PageRead
     from shotgun_executor.prototype import Prototype
 
 __all__ = [
@@ -55,6 +56,8 @@ __all__ = [
     "connection_class",
     "keep_capabilities",
     "own_class",
+    "read_page",
+    "reads_pages",
     "template_class",
     "usable_capabilities",
 ]
@@ -82,6 +85,7 @@ class Connection:
         self.trace = Trace()  # of the call that is under way
         self.made: list[dict[str, Any]] = []  # the entities that the call has created
         self.call_number = 0  # of that call; each gets the next one
+        self.page: Optional[PageRead] = None  # what the next `read` of the client is to ask for
         self._running = False  # within run(): a call within is part of that one
         # What the config was like when the call began; None between calls.
         self._given: Optional[dict[str, Any]] = None
@@ -330,10 +334,16 @@ class _PooledShotgun(Shotgun):
 
     def _call_rpc(self, method: str, params: Any, *args: Any, **kwargs: Any) -> Any:
         """Make a call; again with a new session token, if the site says that its own is over."""
-        call = functools.partial(self._call_once, method, params, *args, **kwargs)
         if method == "info":  # carries no credentials
-            return call()
-        return in_session(connection_of(self), call)
+            return self._call_once(method, params, *args, **kwargs)
+        connection = connection_of(self)
+        page = connection.page if method == "read" else None
+        if page is not None:
+            connection.page = None
+            params = page.asked(params)
+        call = functools.partial(self._call_once, method, params, *args, **kwargs)
+        result = in_session(connection, call)
+        return result if page is None else page.answered(result)
 
     def _call_once(self, method: str, params: Any, *args: Any, **kwargs: Any) -> Any:
         """Make a call, and have the error say so if nobody knows what has become of it."""
@@ -374,6 +384,26 @@ class _PooledShotgun(Shotgun):
         """As in ``Shotgun``; the error tells the id of what was uploaded before."""
         with _telling_what_was_made(connection_of(self)):
             return super().share_thumbnail(*args, **kwargs)
+
+
+def reads_pages(client: Any) -> bool:
+    """Whether ``find`` of *client* is that of ``Shotgun``, so that :func:`read_page` is for it."""
+    cls = type(client)
+    return (
+        isinstance(client, _PooledShotgun)
+        and cls.find is Shotgun.find
+        and "find" not in vars(client)
+    )
+
+
+def read_page(client: Any, page: PageRead, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """What ``client.find(*args, **kwargs)`` returns, if there is no page but *page*."""
+    connection = connection_of(client)
+    connection.page = page
+    try:
+        return client.find(*args, **kwargs)
+    finally:
+        connection.page = None
 
 
 @contextlib.contextmanager

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from shotgun_executor.attempts import Attempts
-    from shotgun_executor.call import Options
+    from shotgun_executor.call import Options, Unfinished
     from shotgun_executor.connection import Connection
     from shotgun_executor.future import Future
 
@@ -142,6 +142,7 @@ class Dispatch:
         label: Optional[str] = None,
         attempts: Optional[Attempts] = None,
         options: Options = DEFAULT,
+        part: bool = False,
     ) -> Future[Any]:
         """Accept a call.
 
@@ -154,6 +155,7 @@ class Dispatch:
             label: What the call is named in errors.
             attempts: Decides whether the call is made again when it fails.
             options: Its priority (see :class:`Line`) and deadline.
+            part: It is a part of a call that was accepted before, and so accepted always.
 
         Raises:
             RuntimeError: The executor was shut down, or the interpreter is exiting, or this is a
@@ -167,7 +169,7 @@ class Dispatch:
             label=label,
             attempts=attempts,
             options=options,
-            site=_submitted_at(),
+            site=None if part else _submitted_at(),
         )
         future = call.future
         runner = Runner(self)
@@ -177,8 +179,8 @@ class Dispatch:
             call.keep = self._owner()
         try:
             with self.lock:
-                self._refuse_if_over()
-                run_here = not self._has_room() and self._make_room(call)
+                self._refuse_if_over(part=part)
+                run_here = not part and not self._has_room() and self._make_room(call)
                 self._accept(call)
                 run_here = run_here and self.take(call)
                 wanted = self._admit(runner)
@@ -347,10 +349,10 @@ class Dispatch:
 
     # Decisions, under the lock.
 
-    def _refuse_if_over(self) -> None:
+    def _refuse_if_over(self, *, part: bool = False) -> None:
         if self._broken is not None:
             raise _broken_pool(self._broken)
-        if self._closed:
+        if self._closed and not part:
             raise RuntimeError("cannot schedule new futures after shutdown")
 
     def _has_room(self) -> bool:
@@ -579,6 +581,9 @@ class Dispatch:
             self._here.resolving = outer
 
     def _need_is_done(self, call: Call, need: concurrent.futures.Future[Any]) -> None:
+        if call.parts is not None:  # it looks itself at how they ended
+            self.unblock(call)
+            return
         error = _failure(need)
         if error is None and not need.cancelled():
             with self.lock:
@@ -602,10 +607,14 @@ class Dispatch:
     def unblock(self, call: Call) -> None:
         """Put *call* in line if all that it needs is there."""
         runner = Runner(self)
+        done = []  # freed after the lock
         with self.lock:
-            if call.state is not State.BLOCKED or not all(need.done() for need in call.needs):
+            if call.state is not State.BLOCKED:
                 return
-            done, call.needs = call.needs, []  # freed after the lock
+            while call.needs and call.needs[-1].done():
+                done.append(call.needs.pop())
+            if call.needs:
+                return
             wanted = self._put_in_line(call, runner)
         del done
         self._start_if_wanted(runner, wanted)
@@ -661,6 +670,37 @@ class Dispatch:
         if end is not None:
             self.alarm.close()
             end()
+
+    # Calls that wait for their parts.
+
+    def suspend(self, call: Call, unfinished: Unfinished) -> None:
+        """Put *call*, which this worker has run, aside until its parts are done."""
+        parts, go_on = unfinished
+        keep, needs = self._owner(), parts.under_way()
+        with self.lock:
+            ends = self._hurried or call.end is not None or keep is None
+            known = call.parts is parts
+            if not ends:
+                call.moved(TAKEN)
+                call.parts = parts
+                call.function, call.args, call.kwargs = go_on, (), {}
+                call.needs, call.keep = list(reversed(needs)), keep
+                call.state, call.taker = State.BLOCKED, None
+                self._aside.add(call)
+        if ends:
+            call.end = call.end or End.SHUTDOWN
+            parts.stop(abort=True)
+            call.fail(call.ended())
+            return
+        if self.observers:
+            self.observers.tell(call.event("suspended"))
+        call.tell_watchers()
+        if not known:
+            call.future.add_done_callback(parts.stop_with)
+        for need in needs:
+            need.add_done_callback(_Need(self, call))
+        if not needs:
+            self.unblock(call)
 
     # Calls that are made again.
 

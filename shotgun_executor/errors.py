@@ -11,6 +11,7 @@ executor refuses is refused as in the standard library: ``RuntimeError`` after a
     ├── ShutdownError           a shutdown did not wait for the end of a call
     ├── TooManyCalls            max_pending calls wait already, and when_full is "raise"
     ├── DependencyError         a future among the arguments of a call failed
+    ├── IncompleteError         a part of a bulk read failed; has what was found
     ├── DeadlockError           (also a RuntimeError) calls wait for each other in a circle
     └── UploadError             an upload failed; has the HTTP status, and the ids made so far
 
@@ -25,13 +26,14 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar
 from shotgun_api3.shotgun import ShotgunError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = [
     "Aborted",
     "DeadlineExceeded",
     "DeadlockError",
     "DependencyError",
+    "IncompleteError",
     "PoolTimeout",
     "ShutdownError",
     "TooManyCalls",
@@ -66,6 +68,24 @@ class TooManyCalls(ShotgunError):  # noqa: N818 - named as what it is about
 
 class DependencyError(ShotgunError):
     """A call was not made, because a future among its arguments failed: ``__cause__`` says how."""
+
+
+class IncompleteError(ShotgunError):
+    """A bulk read has not found everything: calls failed, see ``__cause__``, or ids are missing.
+
+    Attributes:
+        partial: What was found, in the shape of the result.
+        failed: The values that could not be looked up, as they were given.
+        missing: The ids that the site does not have, if these are an error.
+    """
+
+    def __init__(
+        self, text: str, *, partial: Any, failed: Sequence[Any] = (), missing: Sequence[Any] = ()
+    ) -> None:
+        super().__init__(text)
+        self.partial = partial
+        self.failed = list(failed)
+        self.missing = list(missing)
 
 
 class DeadlockError(ShotgunError, RuntimeError):

@@ -20,9 +20,11 @@ from shotgun_executor.arguments import (
     retries_of,
 )
 from shotgun_executor.attempts import Attempts
+from shotgun_executor.bulk import BulkReads
 from shotgun_executor.call import DEFAULT, Options, name_of
 from shotgun_executor.dispatch import Dispatch
 from shotgun_executor.facade import TransparentShotgun
+from shotgun_executor.finding import find_first_page
 from shotgun_executor.limit import Limit
 from shotgun_executor.mirror import (
     PRIVATE,
@@ -73,7 +75,7 @@ GRACE = 2.0
 _numbers = itertools.count()
 
 
-class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
+class ShotgunExecutor(BulkReads, FutureMethods, ThreadPoolExecutor):
     """A ``ThreadPoolExecutor`` whose workers each have a connection to a site.
 
     ::
@@ -113,6 +115,8 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
             waits for futures. A call that is submitted on a worker is accepted always.
         renew_session: A function that returns a new session token when the site says that the one
             in use has expired, or None to give up; called once for all, see :ref:`sign-in`.
+        parallel_find: Whether a ``find`` of more than one page reads its pages in parallel, see
+            :ref:`parallel-find`; else one after the other, as ``Shotgun`` does.
         **arguments: What else ``Shotgun`` takes: ``http_proxy``, ``ca_certs``, ``login`` and
             ``password``, ``session_token``, ... Nothing connects before the first call, unless
             ``connect=True`` asks for it.
@@ -142,6 +146,7 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
         max_pending: Optional[int] = None,
         when_full: Literal["block", "raise", "run"] = "block",
         renew_session: Optional[Callable[[], Optional[str]]] = None,
+        parallel_find: bool = True,
         **arguments: Unpack[ShotgunArguments],
     ) -> None:
         check_count("ShotgunExecutor", "max_workers", max_workers)
@@ -164,6 +169,7 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
             retries_of("ShotgunExecutor", retries),
             renew_session,
         )
+        self._parallel_find = parallel_find
         self._pool = ConnectionPool(self._prototype, max_idle=max_idle)
         self._leases = ThreadLeases(self._pool)
         name = thread_name_prefix or f"ShotgunExecutor-{next(_numbers)}"
@@ -440,8 +446,16 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
             check_arguments(self._prototype.client_class, name, args, kwargs)
         needs: list[concurrent.futures.Future[Any]] = []
         args, kwargs = copy_plain(args, needs), copy_plain(kwargs, needs)
-        invoke_it = invoke_filled if needs else invoke_with_ids
+        if name == "find" and self._parallel_find:
+            invoke_it = self._invoke_find(options, fill=bool(needs))
+        else:
+            invoke_it = invoke_filled if needs else invoke_with_ids
         return self._submit_attempts(invoke_it, name, args, kwargs, needs, options)
+
+    def _invoke_find(self, options: Options = DEFAULT, *, fill: bool = False) -> Callable[..., Any]:
+        """How ``find`` is called on a client, if it is to read its pages in parallel."""
+        submit = functools.partial(self._submit_part, options)
+        return functools.partial(find_first_page, submit, self._workers, fill)
 
     def _submit_attempts(
         self,
@@ -466,6 +480,46 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
             label=label,
             attempts=Attempts(self._prototype.repeats, name, options.retries),
             options=options,
+        )
+
+    def _submit_whole(
+        self,
+        begin: Callable[[], Any],
+        needs: Sequence[concurrent.futures.Future[Any]],
+        label: str,
+        options: Options,
+    ) -> Future[Any]:
+        """Submit a call that sends nothing itself; its parts do, and only read."""
+        return self._dispatch.submit(
+            begin,
+            (),
+            {},
+            needs=needs,
+            label=label,
+            attempts=Attempts(self._prototype.repeats, "find", options.retries),
+            options=options,
+        )
+
+    def _with_options(self) -> tuple[ShotgunExecutor, Options]:
+        return self, DEFAULT
+
+    def _submit_part(
+        self,
+        options: Options,
+        name: str,
+        invoke_it: Callable[..., Any],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+    ) -> Future[Any]:
+        """Submit a part of a call that has these options, as a call of the method *name*."""
+        return self._dispatch.submit(
+            _attempt,
+            (self._leases.run, options.timeout, invoke_it, name, args, kwargs),
+            {},
+            label=f"a part of {name}",
+            attempts=Attempts(self._prototype.repeats, name, options.retries),
+            options=options._replace(deadline=None),  # that of the whole ends its parts
+            part=True,
         )
 
     def _has_method(self, name: str) -> bool:
@@ -630,7 +684,9 @@ class _ExecutorShotgun(TransparentShotgun):
         if self._executor._dispatch.on_worker:
             return super()._call(name, args, kwargs)
         args, kwargs = copy_plain(args), copy_plain(kwargs)
-        return _wait_for(self._executor._submit_attempts(invoke, name, args, kwargs))
+        pages = name == "find" and self._executor._parallel_find
+        invoke_it = self._executor._invoke_find() if pages else invoke
+        return _wait_for(self._executor._submit_attempts(invoke_it, name, args, kwargs))
 
     def close(self) -> None:
         """Close every connection of the executor; the next call opens one afresh."""

@@ -74,7 +74,8 @@ class Future(concurrent.futures.Future[T]):
     def cancel(self, *, abort: bool = False) -> bool:
         """Cancel the call unless it runs or has run; as in the standard library.
 
-        A call that waits to be made again is cancelled as well.
+        A call that waits to be made again is cancelled as well, and so is a ``find`` that waits
+        for its pages.
 
         Args:
             abort: If the call runs and is known to only read, end it where it is: its connection is
@@ -90,9 +91,7 @@ class Future(concurrent.futures.Future[T]):
         if call is not None:
             call.dispatch.check_process()
         if not super().cancel():
-            return call is not None and (
-                call.dispatch.cancel_repeat(call) or (abort and call.dispatch.abort_read(call))
-            )
+            return call is not None and self._cancel_started(call, abort=abort)
         if call is not None:
             try:
                 if call.dispatch.withdraw(call):
@@ -104,6 +103,15 @@ class Future(concurrent.futures.Future[T]):
                         call.notify_cancelled()
                 raise
         return True
+
+    @staticmethod
+    def _cancel_started(call: Call, *, abort: bool) -> bool:
+        parts = call.parts
+        if call.dispatch.cancel_repeat(call):
+            if parts is not None and abort:
+                parts.stop(abort=True)
+            return True
+        return abort and call.dispatch.abort_read(call)
 
     def cancelled(self) -> bool:
         """Whether the call was cancelled."""

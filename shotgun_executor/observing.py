@@ -27,8 +27,9 @@ class CallEvent:
     """What has happened to a call. It holds no argument, and nothing that is secret.
 
     Attributes:
-        kind: "submitted", "started" (an attempt begins on a worker), "repeated" (an attempt has
-            failed, and another will be made) or "ended".
+        kind: "submitted", "started" (an attempt begins on a worker, or goes on there), "suspended"
+            (it waits for its parts, such as the pages of a ``find``, and leaves the worker),
+            "repeated" (an attempt has failed, and another will be made) or "ended".
         call: A number that tells the calls of a process apart.
         method: The method of ``Shotgun``; "submit" for a function.
         label: The method and entity type, or the name of the function.
@@ -179,6 +180,9 @@ class _Attempt:
     outcome: str
 
 
+_ENDS = ("repeated", "suspended", "ended")
+
+
 def _attempts(events: Sequence[CallEvent]) -> list[_Attempt]:
     """The attempts that have ended, in the order of their ends."""
     ready: dict[int, float] = {}
@@ -189,7 +193,7 @@ def _attempts(events: Sequence[CallEvent]) -> list[_Attempt]:
             running[event.call] = event
         elif event.kind == "submitted":
             ready[event.call] = event.moment
-        start = running.pop(event.call, None) if event.kind in ("repeated", "ended") else None
+        start = running.pop(event.call, None) if event.kind in _ENDS else None
         if start is not None:
             waited = start.moment - ready.get(event.call, start.moment)
             ready[event.call] = event.moment

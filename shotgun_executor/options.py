@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union
 
+from shotgun_executor.bulk import BulkReads
 from shotgun_executor.mirror import FutureMethods
 from shotgun_executor.results import MapOutcomes, MapResults
 
@@ -24,11 +25,11 @@ __all__ = ["ExecutorView"]
 T = TypeVar("T")
 
 
-class ExecutorView(FutureMethods):
+class ExecutorView(BulkReads, FutureMethods):
     """What ``executor.options(...)`` returns: its calls have these options.
 
     It has the methods of the executor that submit calls: those of ``Shotgun``, :meth:`submit`,
-    :meth:`call` and :meth:`map`. It may be kept, and shared by threads.
+    :meth:`call`, :meth:`map` and the bulk reads. It may be kept, and shared by threads.
     """
 
     def __init__(self, executor: ShotgunExecutor, options: Options) -> None:
@@ -83,6 +84,9 @@ class ExecutorView(FutureMethods):
             ordered=ordered,
             progress=progress,
         )
+
+    def _with_options(self) -> tuple[ShotgunExecutor, Options]:
+        return self._executor, self._options
 
     def _submit_method(
         self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]

@@ -31,7 +31,7 @@ class OpenTelemetryObserver:
 
     Spans are named by the method, and have as attributes ``shotgun.call`` (its number),
     ``shotgun.label`` (method and entity type), ``shotgun.attempt``, ``shotgun.worker``, and
-    ``shotgun.outcome``: done, failed, cancelled or repeated. No argument is among them.
+    ``shotgun.outcome``: done, failed, cancelled, repeated or suspended. No argument is among them.
 
     Args:
         tracer: Where the spans go; that of the global provider unless told.
@@ -59,7 +59,7 @@ class OpenTelemetryObserver:
                     "shotgun.worker": event.thread,
                 },
             )
-        elif event.kind in ("repeated", "ended"):
+        elif event.kind in ("repeated", "suspended", "ended"):
             span = self._spans.pop(event.call, None)
             if span is not None:
                 self._end(span, event)
@@ -148,8 +148,8 @@ def _buckets(times: Times) -> list[tuple[str, float]]:
 def _outcome(event: CallEvent) -> str:
     if event.cancelled:
         return "cancelled"
-    if event.kind == "repeated":
-        return "repeated"
+    if event.kind in ("repeated", "suspended"):
+        return event.kind
     return "done" if event.error is None else "failed"
 
 

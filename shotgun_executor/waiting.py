@@ -72,7 +72,11 @@ def _step(
                     _refuse_circle(mine, call)
                 watcher = threading.Event()
                 call.watchers = [*(call.watchers or ()), watcher]
-    failed = [(of, done) for of, done in freed if done.cancelled() or done.exception()]
+    failed = [
+        (of, done)
+        for of, done in freed
+        if of.parts is None and (done.cancelled() or done.exception())
+    ]
     del freed
     for of, done in failed:  # we may be faster than the callback
         dispatch.need_is_done(of, done)

@@ -110,3 +110,13 @@ def test_canned_rows_are_what_they_are_said_to_be():
     assert len(row["assets"]) == 5
     assert set(row["sg_sequence"]) == {"type", "id", "name"}
     assert row["created_at"].endswith("Z")
+
+
+def test_bulk_reads_are_measured():
+    """Each way gets the right answers, and the requests are as many as they should be."""
+    done = run([str(BENCHMARKS / "bulk_reads.py")])
+    assert done.returncode == 0, done.stderr
+    requests = {line.split()[0]: line.split()[-1] for line in done.stdout.splitlines()[1:7]}
+    assert requests["lookup_ours"] == "20"
+    assert requests["find_official"] == "100"
+    assert requests["find_ours"] == "101"  # and a count

@@ -17,7 +17,7 @@ import time
 import weakref
 from collections import deque
 from concurrent.futures.thread import BrokenThreadPool
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol
 
 from shotgun_executor.alarm import Alarm
 from shotgun_executor.call import DEFAULT, DELAYED, TAKEN, Call, End, State
@@ -37,13 +37,23 @@ if TYPE_CHECKING:
     from shotgun_executor.connection import Connection
     from shotgun_executor.future import Future
 
-__all__ = ["Dispatch"]
+__all__ = ["Dispatch", "Source", "dependency_failed"]
 
 LOG = logging.getLogger("shotgun_executor")
 
 
 # Those whose calls the interpreter would wait for at its exit.
 _alive: weakref.WeakSet[Dispatch] = weakref.WeakSet()
+
+
+class Source(Protocol):
+    """What has accepted calls that it submits later, such as a batch that is being gathered."""
+
+    def flush(self) -> None:
+        """Submit now what could be submitted."""
+
+    def cancel_unsent(self) -> None:
+        """Cancel what was not submitted yet."""
 
 
 class Dispatch:
@@ -110,6 +120,7 @@ class Dispatch:
         self._idle = threading.Condition(self.lock)  # notified when nothing waits or runs any more
         self._runners: set[Runner] = set()
         self._guests: set[Runner] = set()  # threads that run a call which they have submitted
+        self._promised: dict[Source, int] = {}  # how many calls each has accepted, not submitted
         self._pending = 0  # the calls that were accepted, and never taken
         self._room = threading.Condition(self.lock)  # notified when one is taken
         self._blocked_submits = 0  # how many wait for that
@@ -133,6 +144,7 @@ class Dispatch:
         label: Optional[str] = None,
         attempts: Optional[Attempts] = None,
         options: Options = DEFAULT,
+        promised: bool = False,
     ) -> Future[Any]:
         """Accept a call.
 
@@ -145,6 +157,8 @@ class Dispatch:
             label: What the call is named in errors.
             attempts: Decides whether the call is made again when it fails.
             options: Its priority (see :class:`Line`) and deadline.
+            promised: It was accepted before (see :meth:`promise`): neither a shutdown nor a bound
+                refuses it.
 
         Raises:
             RuntimeError: The executor was shut down, or the interpreter is exiting, or this is a
@@ -162,8 +176,8 @@ class Dispatch:
             call.keep = self._owner()
         try:
             with self.lock:
-                self._refuse_if_over()
-                run_here = not self._has_room() and self._make_room(call)
+                self._refuse_if_over(promised)
+                run_here = not promised and not self._has_room() and self._make_room(call)
                 self._accept(call)
                 run_here = run_here and self.take(call)
                 wanted = self._admit(runner)
@@ -186,6 +200,35 @@ class Dispatch:
                 raise
             # no thread could be started, but a worker that is there has taken the call
         return future
+
+    def promise(self, source: Source, label: str) -> Any:
+        """Accept a call that *source* will submit later. It holds up a shutdown until then.
+
+        Returns:
+            What must live until then; call :meth:`kept` when the call has its outcome.
+
+        Raises:
+            RuntimeError, BrokenThreadPool, TooManyCalls: As :meth:`submit`.
+        """
+        self.check_process()
+        with self.lock:
+            self._refuse_if_over()
+            if not self._has_room():
+                self._wait_for_room(label)
+            self._promised[source] = self._promised.get(source, 0) + 1
+        return self._owner()
+
+    def kept(self, source: Source, count: int = 1) -> None:
+        """So many calls that *source* has promised have their outcomes."""
+        with self.lock:
+            self._promised[source] -= count
+            if not self._promised[source]:
+                del self._promised[source]
+        self._end_if_idle()
+
+    def _sources(self) -> list[Source]:
+        with self.lock:
+            return list(self._promised)
 
     def withdraw(self, call: Call) -> bool:
         """Take back a call that no worker has taken; True for who comes first, if in time."""
@@ -212,6 +255,8 @@ class Dispatch:
         with self.lock:
             self._closed = True
             self._room.notify_all()
+        for source in self._sources():
+            source.flush()
 
     def when_idle(self, end: Callable[[], None]) -> None:
         """Call *end* as soon as nothing waits or runs any more."""
@@ -241,6 +286,8 @@ class Dispatch:
 
     def cancel_waiting(self) -> None:
         """Cancel each call that no worker has taken, and notify those who wait for it."""
+        for source in self._sources():
+            source.cancel_unsent()
         for call in self._all_waiting():
             call.future.cancel()
 
@@ -264,6 +311,8 @@ class Dispatch:
         Threads that were joined would wait for all of it. What a read would have returned has
         nobody left to look at it; a write that was accepted is made.
         """
+        for source in self._sources():
+            source.flush()
         with self.lock:
             self._hurried = True
             delayed = [call for call in self._aside if call.state is DELAYED]
@@ -313,10 +362,10 @@ class Dispatch:
 
     # Decisions, under the lock.
 
-    def _refuse_if_over(self) -> None:
+    def _refuse_if_over(self, promised: bool = False) -> None:
         if self._broken is not None:
             raise _broken_pool(self._broken)
-        if self._closed:
+        if self._closed and not promised:
             raise RuntimeError("cannot schedule new futures after shutdown")
 
     def _has_room(self) -> bool:
@@ -328,13 +377,21 @@ class Dispatch:
         A worker never waits here, nor a callback: others may wait for them. And a call that waits
         for futures cannot be run at once.
         """
-        if self.on_worker or getattr(self._here, "resolving", False):
-            return False
-        if self._when_full == "run":
+        if self._when_full == "run" and not self._must_not_wait():
             return not call.needs
+        self._wait_for_room(str(call))
+        return False
+
+    def _must_not_wait(self) -> bool:
+        return self.on_worker or getattr(self._here, "resolving", False)
+
+    def _wait_for_room(self, label: str) -> None:
+        """Wait until one more call may wait; or raise, if that is wanted."""
+        if self._must_not_wait():
+            return
         if self._when_full == "raise":
             raise TooManyCalls(
-                f"{self._pending} calls wait already, as many as max_pending allows: {call} was "
+                f"{self._pending} calls wait already, as many as max_pending allows: {label} was "
                 f"not accepted"
             )
         self._blocked_submits += 1
@@ -343,7 +400,6 @@ class Dispatch:
         finally:
             self._blocked_submits -= 1
         self._refuse_if_over()
-        return False
 
     def recount(self) -> None:
         """Ctrl-C came in the middle of something: count anew what is counted along."""
@@ -403,7 +459,7 @@ class Dispatch:
 
     def _busy(self) -> bool:
         """Whether a call waits or runs, or a runner is about to."""
-        return bool(self._ready or self._aside or self._runners or self._guests)
+        return bool(self._ready or self._aside or self._runners or self._guests or self._promised)
 
     def _next(self, runner: Runner) -> Optional[Call]:
         """The next call for *runner*; None ends it, so that the next submit starts another."""
@@ -490,7 +546,7 @@ class Dispatch:
             if complete:
                 self.unblock(call)
             return
-        self._end_without_run(call, error and _dependency_failed(call, error))
+        self._end_without_run(call, error and dependency_failed(call, error))
 
     def _end_without_run(self, call: Call, error: Optional[BaseException]) -> bool:
         """Fail *call* (without an error: cancel it), unless a worker has taken it."""
@@ -838,7 +894,8 @@ def _failure(future: concurrent.futures.Future[Any]) -> Optional[BaseException]:
     return None if future.cancelled() else future.exception()
 
 
-def _dependency_failed(call: Call, error: BaseException) -> DependencyError:
+def dependency_failed(call: object, error: BaseException) -> DependencyError:
+    """What *call* fails by when a future that it needs failed by *error*."""
     cause = error
     if isinstance(error, DependencyError) and error.__cause__ is not None:
         cause = error.__cause__  # the first failure says more than a chain of consequences

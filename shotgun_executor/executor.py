@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import logging
+import sys
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, TypeVar, Union, cast
@@ -19,6 +20,7 @@ from shotgun_executor.arguments import (
     retries_of,
 )
 from shotgun_executor.attempts import Attempts
+from shotgun_executor.batching import BATCHED, MAX_BYTES, MAX_REQUESTS, MAX_WAIT, Batching
 from shotgun_executor.call import DEFAULT, Options, name_of
 from shotgun_executor.dispatch import Dispatch
 from shotgun_executor.facade import TransparentShotgun
@@ -107,6 +109,8 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
             waits for futures. A call that is submitted on a worker is accepted always.
         renew_session: A function that returns a new session token when the site says that the one
             in use has expired, or None to give up; called once for all, see :ref:`sign-in`.
+        batch_writes: Gather the calls of :meth:`create`, :meth:`update` and :meth:`delete` into
+            batches, as :meth:`batching` does. Not those of :meth:`options`, nor of the facade.
         **arguments: What else ``Shotgun`` takes: ``http_proxy``, ``ca_certs``, ``login`` and
             ``password``, ``session_token``, ... Nothing connects before the first call, unless
             ``connect=True`` asks for it.
@@ -136,6 +140,7 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
         max_pending: Optional[int] = None,
         when_full: Literal["block", "raise", "run"] = "block",
         renew_session: Optional[Callable[[], Optional[str]]] = None,
+        batch_writes: bool = False,
         **arguments: Unpack[ShotgunArguments],
     ) -> None:
         check_count("ShotgunExecutor", "max_workers", max_workers)
@@ -174,6 +179,7 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
         self._leases.make_calls_by(self._dispatch.use)
         weakref.finalize(self, self._dispatch.abandon).atexit = False
         self._facade: Optional[weakref.ref[_ExecutorShotgun]] = None
+        self._writes = self._batching() if batch_writes else None
         if initializer is not None:
             initargs = (initializer, *initargs)
             initializer = self._dispatch.initialize
@@ -270,6 +276,66 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
         return MapOutcomes(
             self.submit, fn, iterables, timeout=timeout, buffersize=buffersize, ordered=ordered
         )
+
+    def batching(
+        self,
+        *,
+        max_requests: int = MAX_REQUESTS,
+        max_bytes: int = MAX_BYTES,
+        max_wait: float = MAX_WAIT,
+    ) -> Batching:
+        """Gather ``create``, ``update`` and ``delete`` calls into batches.
+
+        ::
+
+            with executor.batching() as batch:
+                for shot in shots:
+                    batch.update("Shot", shot["id"], {"sg_status_list": "fin"})
+
+        Args:
+            max_requests: How many requests a batch holds at most. The site carries out a batch as
+                one transaction, and holds up others meanwhile: some hundreds at most.
+            max_bytes: How many bytes a batch holds at most, unless it is one request.
+            max_wait: Seconds that the first request of a batch waits for others.
+
+        Returns:
+            A :class:`~shotgun_executor.batching.Batching`, for a ``with`` block. Any thread may use
+            it.
+        """
+        return self._batching(max_requests=max_requests, max_bytes=max_bytes, max_wait=max_wait)
+
+    def batch_chunks(
+        self,
+        requests: Iterable[dict[str, Any]],
+        chunk_size: int = MAX_REQUESTS,
+        *,
+        ordered: bool = True,
+    ) -> MapOutcomes[Any]:
+        """The outcome of each of many requests, as ``Shotgun.batch`` takes them.
+
+        They are sent in parallel as batches of *chunk_size*. What the site refuses as a whole is
+        sent in parts until the requests that it refuses are found; the others are carried out.
+        Requests on one entity are carried out in their order.
+
+        ::
+
+            for outcome in executor.batch_chunks(requests):
+                if not outcome.ok:
+                    print(outcome.args[0], outcome.error)
+
+        Args:
+            requests: Read to its end at once. Futures within them are waited for.
+            chunk_size: How many requests are one transaction.
+            ordered: In the order of the input; else as they are done.
+
+        Returns:
+            An iterator over an :class:`~shotgun_executor.Outcome` for each request, whose ``args``
+            are the request. Closing it cancels what was not sent.
+
+        Raises:
+            TypeError: A request is no dict.
+        """
+        return self._batch_chunks(requests, chunk_size, ordered=ordered)
 
     def options(
         self,
@@ -403,6 +469,8 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
         kwargs: Mapping[str, Any],
         options: Options = DEFAULT,
     ) -> Future[Any]:
+        if self._writes is not None and options is DEFAULT and name in BATCHED:
+            return self._writes.submit_method(name, args, kwargs)
         if not self._prototype.must_ask_factory:
             check_arguments(self._prototype.client_class, name, args, kwargs)
         needs: list[concurrent.futures.Future[Any]] = []
@@ -434,6 +502,48 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
             attempts=Attempts(self._prototype.repeats, name, options.retries),
             options=options,
         )
+
+    def _batching(
+        self,
+        options: Options = DEFAULT,
+        *,
+        max_requests: int = MAX_REQUESTS,
+        max_bytes: int = MAX_BYTES,
+        max_wait: float = MAX_WAIT,
+    ) -> Batching:
+        check_count("batching", "max_requests", max_requests)
+        check_count("batching", "max_bytes", max_bytes)
+        check_seconds("batching", "max_wait", max_wait, optional=False)
+        return Batching(
+            self._dispatch,
+            functools.partial(_attempt, self._leases.run, options.timeout, invoke_with_ids),
+            self._prototype,
+            options,
+            max_requests=max_requests,
+            max_bytes=max_bytes,
+            max_wait=max_wait,
+        )
+
+    def _batch_chunks(
+        self,
+        requests: Iterable[dict[str, Any]],
+        chunk_size: int,
+        options: Options = DEFAULT,
+        *,
+        ordered: bool,
+    ) -> MapOutcomes[Any]:
+        check_count("batch_chunks", "chunk_size", chunk_size)
+        batching = self._batching(options, max_requests=chunk_size, max_bytes=sys.maxsize)
+        outcomes: MapOutcomes[Any] = MapOutcomes(
+            lambda _, request: batching.put(request),
+            dict,
+            (requests,),
+            timeout=None,
+            buffersize=None,
+            ordered=ordered,
+        )
+        batching.flush()
+        return outcomes
 
     def _has_method(self, name: str) -> bool:
         """Whether the clients have a public method of that name."""

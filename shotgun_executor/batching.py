@@ -121,6 +121,7 @@ class Batching:
         self._ring: Optional[Ring] = None  # ends the wait for others
         self._sealed: list[Carrier] = []  # to be submitted as soon as the lock is released
         self._closed = False
+        self._hurried = False  # nothing more is coming: do not wait long for it
 
     # Calls come in.
 
@@ -136,7 +137,7 @@ class Batching:
         check_arguments(Shotgun, name, args, kwargs)
         return self._accept(name, args, kwargs)
 
-    def put(self, request: dict[str, Any]) -> Future[Any]:
+    def put(self, request: object) -> Future[Any]:
         """A request as ``batch`` takes it; its future has what ``batch`` returns for it."""
         if not isinstance(request, dict):
             raise TypeError(
@@ -260,8 +261,9 @@ class Batching:
 
     def _set_alarm(self) -> None:
         try:
+            wait = min(self.max_wait, MAX_WAIT) if self._hurried else self.max_wait
             self._ring = self.dispatch.alarm.after(
-                self.max_wait, functools.partial(self._waited, self._number)
+                wait, functools.partial(self._waited, self._number)
             )
         except RuntimeError:  # no thread can be had to wait: too early is better than never
             self._seal()
@@ -302,6 +304,12 @@ class Batching:
         with self._lock:
             self._seal()
         self._submit_sealed()
+
+    def hurry(self) -> None:
+        """Send what was gathered; and what becomes ready later waits no longer than usual."""
+        with self._lock:
+            self._hurried = True
+        self.flush()
 
     def _waited(self, number: int) -> None:
         """The batch of that number has waited long enough for others."""
@@ -451,7 +459,7 @@ class Batching:
             self._closed = True
         try:
             if kind is None:
-                self.flush()
+                self.hurry()
             else:
                 self.cancel_unsent()
             self._wait()

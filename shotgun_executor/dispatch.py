@@ -9,6 +9,7 @@ shutdown or a dead thread.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
@@ -49,8 +50,8 @@ _alive: weakref.WeakSet[Dispatch] = weakref.WeakSet()
 class Source(Protocol):
     """What has accepted calls that it submits later, such as a batch that is being gathered."""
 
-    def flush(self) -> None:
-        """Submit now what could be submitted."""
+    def hurry(self) -> None:
+        """Nothing more comes: submit what could be submitted, and the rest as soon as it can."""
 
     def cancel_unsent(self) -> None:
         """Cancel what was not submitted yet."""
@@ -250,13 +251,14 @@ class Dispatch:
         """End a call that runs, if it only reads; its future is cancelled when it has ended."""
         return call.only_reads and self._abort(call, End.CANCELLED)
 
-    def close(self) -> None:
-        """Accept no more calls; those accepted are run."""
+    def close(self, *, hurry: bool = True) -> None:
+        """Accept no more calls; those accepted are run, and with *hurry* gathered no longer."""
         with self.lock:
             self._closed = True
             self._room.notify_all()
-        for source in self._sources():
-            source.flush()
+        if hurry:
+            for source in self._sources():
+                source.hurry()
 
     def when_idle(self, end: Callable[[], None]) -> None:
         """Call *end* as soon as nothing waits or runs any more."""
@@ -312,7 +314,7 @@ class Dispatch:
         nobody left to look at it; a write that was accepted is made.
         """
         for source in self._sources():
-            source.flush()
+            source.hurry()
         with self.lock:
             self._hurried = True
             delayed = [call for call in self._aside if call.state is DELAYED]
@@ -606,7 +608,8 @@ class Dispatch:
         finally:
             self._here.cascade = None
 
-    def _end_if_idle(self) -> None:
+    def _end_if_idle(self, *, aside: bool = False) -> None:
+        """End if all is done; *aside*: on a thread of its own, as this one holds stdlib locks."""
         with self.lock:
             if not self._closed or self._busy():
                 return
@@ -614,7 +617,11 @@ class Dispatch:
             end, self._at_end = self._at_end, None
         if end is not None:
             self.alarm.close()
-            end()
+            if aside:
+                with contextlib.suppress(RuntimeError):  # no thread can be had: it all ends anyway
+                    threading.Thread(target=end, name="end of an executor", daemon=True).start()
+            else:
+                end()
 
     # Calls that are made again.
 
@@ -787,6 +794,8 @@ class Dispatch:
 
     def runner_ended(self, runner: Runner, ended: concurrent.futures.Future[None]) -> None:
         """The stdlib is done with a runner: it ran, or it never will."""
+        # The stdlib calls this under its own lock then: it can take no other runner, nor be ended.
+        locked = ended.cancelled() or isinstance(ended.exception(), BrokenThreadPool)
         successor = Runner(self)
         with self.lock:
             if runner not in self._runners:
@@ -795,15 +804,14 @@ class Dispatch:
             wanted = self._admit(successor)
         if not wanted:
             admit(told)
-            self._end_if_idle()
+            self._end_if_idle(aside=locked)
             return
-        if ended.cancelled() or isinstance(ended.exception(), BrokenThreadPool):
-            # The stdlib calls this under its own lock: it can take no other runner now, nor later.
+        if locked:
             with self.lock:
                 told += self._count_out(successor)
             self._desert(None if ended.cancelled() else ended.exception())
             admit([each for each in told if each.dispatch is not self])
-            self._end_if_idle()
+            self._end_if_idle(aside=True)
             return
         admit(told)
         try:  # its thread was killed between two calls

@@ -381,7 +381,7 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
         """
         if not isinstance(wait, bool):
             check_seconds("shutdown", "wait", wait, optional=False)
-        self._dispatch.close()
+        self._dispatch.close(hurry=not cancel_futures)
         if cancel_futures:
             self._dispatch.cancel_waiting()
         self._pool.drain()

@@ -7,7 +7,6 @@ import contextlib
 import enum
 import inspect
 import json
-import threading
 import time
 from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
@@ -17,6 +16,7 @@ from shotgun_executor.filling import as_id, filled
 from shotgun_executor.future import Future
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Mapping, Sequence
 
     from shotgun_executor.batching import Batching
@@ -85,9 +85,9 @@ class Member:
         """Call *method*; "batch" with a request as its one argument is a member as it stands."""
         self.batching = batching
         self.method = method
-        self.args = args
-        self.kwargs = kwargs
-        self.needs = needs
+        self.args: Sequence[Any] = args
+        self.kwargs: Mapping[str, Any] = kwargs
+        self.needs: Sequence[concurrent.futures.Future[Any]] = needs
         self.open_needs = len(needs)
         shown = args[0] if args and isinstance(args[0], str) else ""
         self.label = f"{method} {shown}".strip()

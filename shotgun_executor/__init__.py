@@ -24,6 +24,7 @@ from shotgun_executor.facade import ThreadLocalShotgun as ThreadLocalShotgun
 from shotgun_executor.files import upload_progress as upload_progress
 from shotgun_executor.future import Future as Future
 from shotgun_executor.limit import Limit as Limit
+from shotgun_executor.planned import PlannedWrite as PlannedWrite
 from shotgun_executor.results import Outcome as Outcome
 from shotgun_executor.retry import Retries as Retries
 
@@ -34,6 +35,7 @@ __all__ = [
     "Future",
     "Limit",
     "Outcome",
+    "PlannedWrite",
     "PoolTimeout",
     "Retries",
     "ShotgunExecutor",

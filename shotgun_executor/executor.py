@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
     from shotgun_executor.arguments import ShotgunArguments
     from shotgun_executor.future import Future
+    from shotgun_executor.planned import PlannedWrite
     from shotgun_executor.retry import Retries
 
     P = ParamSpec("P")
@@ -111,6 +112,10 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
             in use has expired, or None to give up; called once for all, see :ref:`sign-in`.
         batch_writes: Gather the calls of :meth:`create`, :meth:`update` and :meth:`delete` into
             batches, as :meth:`batching` does. Not those of :meth:`options`, nor of the facade.
+        dry_run: Send nothing that writes, whoever calls it: methods of the executor, the facade, a
+            batch, a function with the worker's own client. Writes are listed in :attr:`planned`,
+            logged (level INFO), and told to *dry_run* if it is a function, such as ``print``. They
+            return what the site might; a created entity has a negative id. Reads go to the site.
         **arguments: What else ``Shotgun`` takes: ``http_proxy``, ``ca_certs``, ``login`` and
             ``password``, ``session_token``, ... Nothing connects before the first call, unless
             ``connect=True`` asks for it.
@@ -141,6 +146,7 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
         when_full: Literal["block", "raise", "run"] = "block",
         renew_session: Optional[Callable[[], Optional[str]]] = None,
         batch_writes: bool = False,
+        dry_run: Union[bool, Callable[[PlannedWrite], object]] = False,
         **arguments: Unpack[ShotgunArguments],
     ) -> None:
         check_count("ShotgunExecutor", "max_workers", max_workers)
@@ -162,6 +168,7 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
             limits_of("ShotgunExecutor", connect_timeout, read_timeout),
             retries_of("ShotgunExecutor", retries),
             renew_session,
+            dry_run,
         )
         self._pool = ConnectionPool(self._prototype, max_idle=max_idle)
         self._leases = ThreadLeases(self._pool)
@@ -561,6 +568,12 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
             f"{type(self).__name__!r} object has no attribute {name!r}, nor has the "
             f"{self._prototype.client_class.__name__} that its connections are"
         )
+
+    @property
+    def planned(self) -> list[PlannedWrite]:
+        """What a dry run would have written so far, in its order; a copy. Else empty."""
+        plan = self._prototype.plan
+        return [] if plan is None else plan.writes
 
     @property
     def limit(self) -> Limit:

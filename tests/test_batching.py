@@ -328,7 +328,7 @@ def test_order_holds_while_an_earlier_call_waits_for_a_future(sandbox, executor,
         third = batch.delete("Shot", shot)
         other = batch.create("Shot", {"code": "other", "project": project})
         assert other.result(LONG)["code"] == "other"
-        assert not (first.done() or second.done() or third.done())
+        assert not any(future.done() for future in (first, second, third))
         need.set_result(1)
         assert [first.result(LONG)["sg_cut_in"], second.result(LONG)["sg_cut_in"]] == [1, 2]
         assert third.result(LONG) is True
@@ -710,7 +710,8 @@ def test_nothing_is_lost_at_the_exit_of_the_interpreter(sandbox, project):
     """A script that just ends has written what it submitted, guilty requests or not."""
     script = f"""
         from shotgun_executor import ShotgunExecutor
-        executor = ShotgunExecutor({sandbox.url!r}, **{dict(sandbox.credentials)!r}, batch_writes=True)
+        credentials = {dict(sandbox.credentials)!r}
+        executor = ShotgunExecutor({sandbox.url!r}, **credentials, batch_writes=True)
         for number in range(30):
             data = {{"code": str(number), "project": {project!r}}}
             if number == 11:

@@ -8,7 +8,7 @@ import functools
 import itertools
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional, cast
 
 from shotgun_api3.shotgun import Shotgun
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from shotgun_executor.member import BatchedFuture
     from shotgun_executor.prototype import Prototype
 
-__all__ = ["BATCHED", "MAX_BYTES", "MAX_REQUESTS", "MAX_WAIT", "Batching"]
+__all__ = ["BATCHED", "MAX_BYTES", "MAX_REQUESTS", "MAX_WAIT", "Batching", "check_request"]
 
 BATCHED = frozenset({"create", "update", "delete"})
 """The methods that a batch can carry out."""
@@ -137,13 +137,8 @@ class Batching:
         check_arguments(Shotgun, name, args, kwargs)
         return self._accept(name, args, kwargs)
 
-    def put(self, request: object) -> Future[Any]:
+    def put(self, request: dict[str, Any]) -> Future[Any]:
         """A request as ``batch`` takes it; its future has what ``batch`` returns for it."""
-        if not isinstance(request, dict):
-            raise TypeError(
-                f"a request of a batch must be a dict such as {{'request_type': 'update', ...}}, "
-                f"not {request!r}"
-            )
         return self._accept("batch", (request,), {})
 
     def _accept(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Future[Any]:
@@ -480,6 +475,16 @@ class Batching:
                 f"<Batching: {len(self._open)} requests gathered, "
                 f"{len(self._members)} without an outcome>"
             )
+
+
+def check_request(request: object) -> Any:
+    """Refuse what is no request of a batch."""
+    if not isinstance(request, dict):
+        raise TypeError(
+            f"a request of a batch must be a dict such as {{'request_type': 'update', ...}}, "
+            f"not {request!r}"
+        )
+    return cast("Any", request)
 
 
 def _need_is_done(batching: Batching, member: Member, need: concurrent.futures.Future[Any]) -> None:

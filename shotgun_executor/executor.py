@@ -20,7 +20,14 @@ from shotgun_executor.arguments import (
     retries_of,
 )
 from shotgun_executor.attempts import Attempts
-from shotgun_executor.batching import BATCHED, MAX_BYTES, MAX_REQUESTS, MAX_WAIT, Batching
+from shotgun_executor.batching import (
+    BATCHED,
+    MAX_BYTES,
+    MAX_REQUESTS,
+    MAX_WAIT,
+    Batching,
+    check_request,
+)
 from shotgun_executor.call import DEFAULT, Options, name_of
 from shotgun_executor.dispatch import Dispatch
 from shotgun_executor.facade import TransparentShotgun
@@ -110,8 +117,8 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
             waits for futures. A call that is submitted on a worker is accepted always.
         renew_session: A function that returns a new session token when the site says that the one
             in use has expired, or None to give up; called once for all, see :ref:`sign-in`.
-        batch_writes: Gather the calls of :meth:`create`, :meth:`update` and :meth:`delete` into
-            batches, as :meth:`batching` does. Not those of :meth:`options`, nor of the facade.
+        batch_writes: Gather the calls of ``create``, ``update`` and ``delete`` into batches, as
+            :meth:`batching` does. Not those of :meth:`options`, nor of the facade.
         dry_run: Send nothing that writes, whoever calls it: methods of the executor, the facade, a
             batch, a function with the worker's own client. Writes are listed in :attr:`planned`,
             logged (level INFO), and told to *dry_run* if it is a function, such as ``print``. They
@@ -540,6 +547,7 @@ class ShotgunExecutor(FutureMethods, ThreadPoolExecutor):
         ordered: bool,
     ) -> MapOutcomes[Any]:
         check_count("batch_chunks", "chunk_size", chunk_size)
+        requests = [check_request(request) for request in requests]  # before the first is sent
         batching = self._batching(options, max_requests=chunk_size, max_bytes=sys.maxsize)
         outcomes: MapOutcomes[Any] = MapOutcomes(
             lambda _, request: batching.put(request),

@@ -26,6 +26,9 @@ __all__ = ["BatchedFuture", "Member", "Place"]
 
 T = TypeVar("T")
 
+_PATIENCE = 0.02
+"""Seconds that a worker that waits for a gathered call leaves it to be gathered with others."""
+
 _SIGNATURES = {
     name: inspect.signature(getattr(Shotgun, name)) for name in ("create", "update", "delete")
 }
@@ -200,24 +203,35 @@ class BatchedFuture(Future[T]):
 
     def _step(self, left: Optional[float], deadline: Optional[float]) -> None:
         """One step towards the outcome."""
-        member = self._member
-        if member is None:  # it is being resolved
+        if self._member is None:  # it is being resolved
             concurrent.futures.wait([self], left)
             return
-        awaited, watch = member.batching.obstacle(member)
+        last, awaited, watch = _first_obstacle(self._member)
         if awaited is not None:
             with contextlib.suppress(
                 concurrent.futures.CancelledError, concurrent.futures.TimeoutError
             ):
                 awaited.exception(left)
         elif watch is not None:
-            pause = member.batching.max_wait
+            pause = min(last.batching.max_wait, _PATIENCE)
             if not watch.wait(pause if left is None else min(left, pause)):
-                member.batching.flush()
-        elif self._call is None:
-            concurrent.futures.wait([self], left)
+                last.batching.flush()
+        elif last.future._call is None:  # it is being resolved
+            concurrent.futures.wait([last.future], left)
         else:
-            self._dispatch.help(self, deadline)
+            self._dispatch.help(last.future, deadline)
+
+
+def _first_obstacle(
+    member: Member,
+) -> tuple[Member, Optional[concurrent.futures.Future[Any]], Optional[threading.Event]]:
+    """The member that holds this one up, through whatever others, and what holds that up."""
+    while True:
+        awaited, watch = member.batching.obstacle(member)
+        following = awaited._member if isinstance(awaited, BatchedFuture) else None
+        if following is None:
+            return member, awaited, watch
+        member = following
 
 
 def _fits_a_batch(request: Mapping[str, Any]) -> bool:

@@ -14,9 +14,11 @@ import pytest
 from shotgun_api3 import AuthenticationFault, Fault, ProtocolError, Shotgun
 
 from shotgun_executor import (
+    DeadlineExceeded,
     DependencyError,
     Retries,
     ShotgunExecutor,
+    ShutdownError,
     TooManyCalls,
     outcome_unknown,
 )
@@ -411,6 +413,33 @@ def test_waiting_on_a_worker(sandbox, project, workers):
     assert found == [("b", str(number)) for number in range(6)]
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_waiting_on_a_worker_for_what_needs_a_batch(sandbox, project, workers):
+    """A worker may wait for a plain call that waits for a gathered one, and for long chains."""
+    with ShotgunExecutor(sandbox.url, **sandbox.credentials, max_workers=workers) as executor:
+        batch = executor.batching(max_wait=NEVER)
+
+        def plain():
+            shot = batch.create("Shot", {"code": "a", "project": project})
+            return executor.update("Shot", shot, {"sg_cut_in": 1}).result(LONG)["sg_cut_in"]
+
+        def chain():
+            shot = batch.create("Shot", {"code": "b", "project": project})
+            for number in range(60):
+                shot = batch.update("Shot", shot, {"sg_cut_in": number})
+            return shot.result(LONG)["sg_cut_in"]
+
+        def timeout():
+            with pytest.raises(concurrent.futures.TimeoutError):
+                batch.update("Shot", concurrent.futures.Future(), {}).exception(0.01)
+            return True
+
+        assert executor.submit(plain).result(LONG) == 1
+        assert executor.submit(chain).result(LONG) == 59
+        assert executor.submit(timeout).result(LONG)
+        executor.shutdown(cancel_futures=True)
+
+
 # What breaks
 
 
@@ -529,6 +558,34 @@ def test_unknown_part_does_not_hold_up_the_others(sandbox, executor, project):
         second = batch.update("Shot", shots[0], {"no_such_field": 2})
     assert outcome_unknown(first.exception())
     assert isinstance(second.exception(), Fault)
+
+
+def test_deadline_ends_a_batch(sandbox, executor, project):
+    """A batch past its deadline is aborted, and its calls are told that nobody knows."""
+    executor.connect()
+    sandbox.hold("batch")
+    with executor.options(deadline=0.2).batching() as batch:
+        futures = [batch.create("Shot", {"code": str(n), "project": project}) for n in "ab"]
+    for future in futures:
+        assert isinstance(future.exception(), DeadlineExceeded)
+        assert outcome_unknown(future.exception())
+    sandbox.resume()
+
+
+def test_limited_shutdown_aborts_a_batch(sandbox, project):
+    """What a shutdown does not wait for fails with its error; what was not sent is cancelled."""
+    executor = ShotgunExecutor(sandbox.url, **sandbox.credentials)
+    sandbox.hold("batch")
+    batch = executor.batching(max_requests=2, max_wait=NEVER)
+    futures = [batch.create("Shot", {"code": str(n), "project": project}) for n in "ab"]
+    later = batch.update("Shot", futures[0], {"code": "c"})
+    sandbox.wait_for(1, "batch")
+    executor.shutdown(wait=0.05)
+    for future in futures:
+        assert isinstance(future.exception(LONG), ShutdownError)
+        assert outcome_unknown(future.exception())
+    assert later.cancelled()
+    sandbox.resume()
 
 
 def test_refused_batch_is_repeated(sandbox, project):

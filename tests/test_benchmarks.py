@@ -108,3 +108,23 @@ def test_canned_rows_are_what_they_are_said_to_be():
     assert len(row["assets"]) == 5
     assert set(row["sg_sequence"]) == {"type", "id", "name"}
     assert row["created_at"].endswith("Z")
+
+
+def test_bulk_writes_are_checked_and_counted():
+    """Each way writes every row once, and batches are few requests."""
+    done = subprocess.run(
+        [
+            *(sys.executable, str(BENCHMARKS / "bulk_writes.py")),
+            *("--rows", "120", "--rounds", "1", "--latency", "0"),
+        ],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=55,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()[2:]]
+    assert [row[-2] for row in rows[:2]] == ["120", "120"]
+    assert int(rows[2][-2]) < 20

@@ -44,6 +44,7 @@ def interrupted_at(step, operation):
                     raise Interrupt
         return trace
 
+    gc.disable()  # else what earlier tests have left may be finalized here, and interrupted
     sys.settrace(trace)
     try:
         operation()
@@ -51,6 +52,7 @@ def interrupted_at(step, operation):
         return True
     finally:
         sys.settrace(None)
+        gc.enable()
     return False
 
 

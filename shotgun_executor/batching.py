@@ -148,20 +148,28 @@ class Batching:
         key = member.key_at_door()
         member.keep = self.dispatch.promise(self, member.label)
         future = member.future
-        with self._lock:
-            closed = self._closed
-            if not closed:
-                self._members[member] = None
-                self._enchain(member, key)
-        if closed:
-            self.dispatch.kept(self)
-            raise RuntimeError("this batch is closed: its `with` block was left")
-        if needs:
+        try:
+            self._register(member, key)
             for need in needs:
                 need.add_done_callback(functools.partial(_need_is_done, self, member))
-        else:
-            self._fill(member)
+            if not needs:
+                self._fill(member)
+        except BaseException:  # refused, or Ctrl-C at any point in between
+            with self._lock:
+                known = member in self._members
+            if known:
+                future.cancel()
+            elif not future.done():
+                self.dispatch.kept(self)
+            raise
         return future
+
+    def _register(self, member: Member, key: Any) -> None:
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("this batch is closed: its `with` block was left")
+            self._members[member] = None
+            self._enchain(member, key)
 
     def _enchain(self, member: Member, key: Any) -> None:
         if key is not None and key not in member.keys:
@@ -314,12 +322,17 @@ class Batching:
         self._submit_sealed()
 
     def _submit_sealed(self) -> None:
-        while True:
-            with self._lock:
-                if not self._sealed:
-                    return
-                carrier = self._sealed.pop(0)
-            carrier.submit()
+        carrier: Optional[Carrier] = None
+        try:
+            while self._sealed:
+                with self._lock:
+                    carrier = self._sealed.pop(0) if self._sealed else None
+                if carrier is not None:
+                    carrier.submit()
+        except BaseException:  # Ctrl-C: nobody else would send it, or tell who waits
+            if carrier is not None:
+                carrier.cancel()
+            raise
 
     def submit(self, run: Callable[[], None], label: str) -> Future[None]:
         """Have a worker call *run*; again, if what it raises may pass and nothing was done."""

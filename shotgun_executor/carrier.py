@@ -73,6 +73,12 @@ class Carrier:
             return
         self._follow(future, members)
 
+    def cancel(self) -> None:
+        """Cancel those members that nobody sends."""
+        for piece in list(self._pieces):
+            for member in list(piece):
+                member.future.cancel()
+
     def _follow(self, future: Future[None], members: Sequence[Member]) -> None:
         call = future._call
         if call is not None:

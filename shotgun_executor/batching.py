@@ -146,21 +146,17 @@ class Batching:
         args, kwargs = copy_plain(args, needs), copy_plain(kwargs, needs)
         member = Member(self, name, args, kwargs, needs)
         key = member.key_at_door()
-        member.keep = self.dispatch.promise(self, member.label)
         future = member.future
         try:
+            member.keep = self.dispatch.promise(self, member)
             self._register(member, key)
             for need in needs:
                 need.add_done_callback(functools.partial(_need_is_done, self, member))
             if not needs:
                 self._fill(member)
         except BaseException:  # refused, or Ctrl-C at any point in between
-            with self._lock:
-                known = member in self._members
-            if known:
-                future.cancel()
-            elif not future.done():
-                self.dispatch.kept(self)
+            future.cancel()
+            self.dispatch.kept(self, [member])
             raise
         return future
 
@@ -249,18 +245,18 @@ class Batching:
 
     def _seal(self) -> None:
         """The open batch is complete."""
-        members, self._open, self._open_bytes = self._open, [], 0
-        self._number += 1
         ring, self._ring = self._ring, None
         if ring is not None:
             ring.cancel()
-        if not members:
+        if not self._open:
             return
-        carrier = Carrier(self, members)
-        for member in members:
-            member.place = Place.SENT
-            member.carrier = carrier
-        self._sealed.append(carrier)
+        for member in self._open:
+            if member.place is Place.GATHERED:
+                member.place = Place.SENT
+        # In one statement: with Ctrl-C in between, they would be in no batch, or in two.
+        carrier = Carrier(self, self._open)
+        self._sealed, self._open, self._open_bytes = [*self._sealed, carrier], [], 0
+        self._number += 1
 
     def _set_alarm(self) -> None:
         try:
@@ -280,7 +276,7 @@ class Batching:
                 chain.pop(member, None)
                 if not chain:
                     del self._chains[key]
-        if member.place is Place.GATHERED:
+        if member.place is Place.GATHERED and member in self._open:
             self._open.remove(member)
             self._open_bytes -= member.size
         member.place = Place.OVER
@@ -427,7 +423,7 @@ class Batching:
             member.drop()
         self._submit_sealed()
         if over:
-            self.dispatch.kept(self, len(over))
+            self.dispatch.kept(self, over)
 
     def obstacle(
         self, member: Member

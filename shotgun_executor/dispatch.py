@@ -31,7 +31,7 @@ from shotgun_executor.waiting import help_along
 
 if TYPE_CHECKING:
     import concurrent.futures
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from shotgun_executor.attempts import Attempts
     from shotgun_executor.call import Options
@@ -121,7 +121,8 @@ class Dispatch:
         self._idle = threading.Condition(self.lock)  # notified when nothing waits or runs any more
         self._runners: set[Runner] = set()
         self._guests: set[Runner] = set()  # threads that run a call which they have submitted
-        self._promised: dict[Source, int] = {}  # how many calls each has accepted, not submitted
+        # What each source has accepted, and has no outcome yet.
+        self._promised: dict[Source, dict[object, None]] = {}
         self._pending = 0  # the calls that were accepted, and never taken
         self._room = threading.Condition(self.lock)  # notified when one is taken
         self._blocked_submits = 0  # how many wait for that
@@ -202,8 +203,8 @@ class Dispatch:
             # no thread could be started, but a worker that is there has taken the call
         return future
 
-    def promise(self, source: Source, label: str) -> Any:
-        """Accept a call that *source* will submit later. It holds up a shutdown until then.
+    def promise(self, source: Source, what: object) -> Any:
+        """Accept *what*, a call that *source* will submit later. It holds up a shutdown until then.
 
         Returns:
             What must live until then; call :meth:`kept` when the call has its outcome.
@@ -215,16 +216,18 @@ class Dispatch:
         with self.lock:
             self._refuse_if_over()
             if not self._has_room():
-                self._wait_for_room(label)
-            self._promised[source] = self._promised.get(source, 0) + 1
+                self._wait_for_room(str(what))
+            self._promised.setdefault(source, {})[what] = None
         return self._owner()
 
-    def kept(self, source: Source, count: int = 1) -> None:
-        """So many calls that *source* has promised have their outcomes."""
+    def kept(self, source: Source, calls: Iterable[object]) -> None:
+        """What *source* has promised has its outcome, or was not promised after all."""
         with self.lock:
-            self._promised[source] -= count
-            if not self._promised[source]:
-                del self._promised[source]
+            promised = self._promised.get(source, {})
+            for call in calls:
+                promised.pop(call, None)
+            if not promised:
+                self._promised.pop(source, None)
         self._end_if_idle()
 
     def _sources(self) -> list[Source]:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from shotgun_executor.batching import Batching
-    from shotgun_executor.carrier import Carrier
 
 __all__ = ["BatchedFuture", "Member", "Place"]
 
@@ -53,7 +52,7 @@ class Place(enum.Enum):
 class Member:
     """A call, as a part of a batch or alone.
 
-    ``place``, ``carrier``, ``open_needs``, ``keys``, ``claimed`` and ``watch`` are guarded by the
+    ``place``, ``open_needs``, ``keys``, ``claimed`` and ``watch`` are guarded by the
     batching.
     """
 
@@ -61,7 +60,6 @@ class Member:
         "alone",
         "args",
         "batching",
-        "carrier",
         "claimed",
         "future",
         "keep",
@@ -100,7 +98,6 @@ class Member:
         self.request: dict[str, Any] = {}  # as batch() takes it, unless it goes alone
         self.size = 0  # of the request in bytes, about
         self.place = Place.BLOCKED
-        self.carrier: Optional[Carrier] = None
         self.claimed = False  # somebody sends it, or has told that it is cancelled
         self.watch: Optional[threading.Event] = None  # set when it is sent or over
         self.keep: Any = None  # the executor, until there is an outcome

@@ -24,6 +24,7 @@ from shotgun_executor import (
 )
 from shotgun_executor.carrier import halves
 from tests.support import KEYS, LONG, NOWHERE, Gate, in_thread, wait_until
+from tests.test_interrupts import each_step, interrupted_at
 
 QUICK = Retries(3, first_wait=0.001)
 NEVER = 3600.0
@@ -777,6 +778,26 @@ def test_nothing_is_lost_at_the_exit_of_the_interpreter(sandbox, project):
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(script)], timeout=60, check=True)
     assert sandbox.counters().writes == 30
+
+
+def test_interrupted_anywhere_holds_up_nothing(sandbox, project):
+    """Ctrl-C at any point of a submission: the executor still ends, and every future has."""
+
+    def at(step):
+        executor = ShotgunExecutor(sandbox.url, **sandbox.credentials, max_workers=1)
+        batch = executor.batching(max_requests=2, max_wait=NEVER)
+        futures = [batch.update("Shot", 10**6, {})]
+
+        def submit():
+            futures.extend(batch.delete("Shot", 10**6) for _ in range(3))
+            batch.flush()
+
+        interrupted = interrupted_at(step, submit)
+        in_thread(executor.shutdown)()
+        assert all(future.done() for future in futures)
+        return interrupted
+
+    each_step(at)
 
 
 # batch_chunks

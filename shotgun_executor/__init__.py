@@ -28,6 +28,7 @@ from shotgun_executor.files import upload_progress as upload_progress
 from shotgun_executor.future import Future as Future
 from shotgun_executor.limit import Limit as Limit
 from shotgun_executor.observing import CallEvent as CallEvent
+from shotgun_executor.planned import PlannedWrite as PlannedWrite
 from shotgun_executor.results import Outcome as Outcome
 from shotgun_executor.retry import Retries as Retries
 from shotgun_executor.stats import CallStats as CallStats
@@ -44,6 +45,7 @@ __all__ = [
     "IncompleteError",
     "Limit",
     "Outcome",
+    "PlannedWrite",
     "PoolTimeout",
     "Retries",
     "ShotgunExecutor",

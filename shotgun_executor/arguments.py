@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 from shotgun_api3.shotgun import Shotgun
 
 from shotgun_executor.opening import Limits
+from shotgun_executor.planned import Plan
 from shotgun_executor.prototype import Prototype
 from shotgun_executor.retry import Retries
 
@@ -55,6 +56,7 @@ def prototype_of(
     limits: Optional[Limits] = None,
     retries: Optional[Retries] = None,
     renew_session: Optional[Callable[[], Optional[str]]] = None,
+    dry_run: object = False,
 ) -> Prototype:
     """The prototype that the arguments of *owner*'s constructor describe. Nothing is sent.
 
@@ -71,6 +73,7 @@ def prototype_of(
         "limits": limits,
         "retries": retries,
         "renew_session": renew_session,
+        "plan": _plan_of(owner, dry_run),
     }
     keywords = {"script_name": script_name, "api_key": api_key, **arguments}
     given = sorted(
@@ -90,6 +93,17 @@ def prototype_of(
         _refuse_beside(owner, "a Shotgun", given)
         return Prototype(base_url, **settings)
     return Prototype(_shotgun(owner, base_url, keywords), **settings)
+
+
+def _plan_of(owner: str, dry_run: object) -> Optional[Plan]:
+    if isinstance(dry_run, bool):
+        return Plan() if dry_run else None
+    if callable(dry_run):
+        return Plan(dry_run)
+    raise TypeError(
+        f"{owner}: dry_run must be True, False, or a function that is told of each write, such as "
+        f"print, not {dry_run!r}"
+    )
 
 
 def _refuse_beside(owner: str, what: str, given: list[str]) -> None:

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 from shotgun_api3.shotgun import Fault, ServerCapabilities, Shotgun
 
 from shotgun_executor.contract import ServerNotFoundError
+from shotgun_executor.dry_run import DryRun, refuse
 from shotgun_executor.methods import OWN_WAYS, connection_of, given_back
 from shotgun_executor.opening import Aborted, AbortSwitch
 from shotgun_executor.outcome import add_text, mark_unknown, unknown_request
@@ -317,6 +318,8 @@ class _PooledShotgun(Shotgun):
         """Send one request, and remember whether its answer was read to the end."""
         connection = connection_of(self)
         writes = not is_read_request(_request_name(args))
+        if writes and connection.prototype.plan is not None:
+            refuse(str(_request_name(args)))  # it came here by ways of the user's own
         clean = False
         connection.begin_request()
         try:
@@ -473,9 +476,12 @@ class _TemplateShotgun(Shotgun):
 
 
 @functools.cache
-def connection_class(cls: type) -> type:
-    """The class of the clients of connections, for a *cls* of the user."""
-    return _derived_class(_PooledShotgun, cls, OWN_WAYS)
+def connection_class(cls: type, *, dry: bool = False) -> type:
+    """The class of the clients of connections, for a *cls* of the user.
+
+    Those that are *dry* write nothing.
+    """
+    return _derived_class(_PooledShotgun, cls, (DryRun, *OWN_WAYS) if dry else OWN_WAYS)
 
 
 @functools.cache

@@ -20,7 +20,7 @@ import time
 import weakref
 from collections import deque
 from concurrent.futures.thread import BrokenThreadPool
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol
 
 from shotgun_executor.alarm import Alarm
 from shotgun_executor.call import DEFAULT, DELAYED, READY, TAKEN, Call, End, State
@@ -34,20 +34,30 @@ from shotgun_executor.stats import Counters
 from shotgun_executor.waiting import help_along
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from shotgun_executor.attempts import Attempts
     from shotgun_executor.call import Options, Unfinished
     from shotgun_executor.connection import Connection
     from shotgun_executor.future import Future
 
-__all__ = ["Dispatch"]
+__all__ = ["Dispatch", "Source", "dependency_failed"]
 
 LOG = logging.getLogger("shotgun_executor")
 
 
 # Those whose calls the interpreter would wait for at its exit.
 _alive: weakref.WeakSet[Dispatch] = weakref.WeakSet()
+
+
+class Source(Protocol):
+    """What has accepted calls that it submits later, such as a batch that is being gathered."""
+
+    def hurry(self) -> None:
+        """Nothing more comes: submit what could be submitted, and the rest as soon as it can."""
+
+    def cancel_unsent(self) -> None:
+        """Cancel what was not submitted yet."""
 
 
 class Dispatch:
@@ -114,6 +124,8 @@ class Dispatch:
         self._idle = threading.Condition(self.lock)  # notified when nothing waits or runs any more
         self._runners: set[Runner] = set()
         self._guests: set[Runner] = set()  # threads that run a call which they have submitted
+        # What each source has accepted, and has no outcome yet.
+        self._promised: dict[Source, dict[object, None]] = {}
         self._pending = 0  # the calls that were accepted, and never taken
         self._room = threading.Condition(self.lock)  # notified when one is taken
         self._blocked_submits = 0  # how many wait for that
@@ -142,7 +154,7 @@ class Dispatch:
         label: Optional[str] = None,
         attempts: Optional[Attempts] = None,
         options: Options = DEFAULT,
-        part: bool = False,
+        promised: bool = False,
     ) -> Future[Any]:
         """Accept a call.
 
@@ -155,7 +167,8 @@ class Dispatch:
             label: What the call is named in errors.
             attempts: Decides whether the call is made again when it fails.
             options: Its priority (see :class:`Line`) and deadline.
-            part: It is a part of a call that was accepted before, and so accepted always.
+            promised: It was accepted before, as a part of a call or by :meth:`promise`: neither a
+                shutdown nor a bound refuses it.
 
         Raises:
             RuntimeError: The executor was shut down, or the interpreter is exiting, or this is a
@@ -169,7 +182,7 @@ class Dispatch:
             label=label,
             attempts=attempts,
             options=options,
-            site=None if part else _submitted_at(),
+            site=None if promised else _submitted_at(),
         )
         future = call.future
         runner = Runner(self)
@@ -179,8 +192,8 @@ class Dispatch:
             call.keep = self._owner()
         try:
             with self.lock:
-                self._refuse_if_over(part=part)
-                run_here = not part and not self._has_room() and self._make_room(call)
+                self._refuse_if_over(promised)
+                run_here = not promised and not self._has_room() and self._make_room(call)
                 self._accept(call)
                 run_here = run_here and self.take(call)
                 wanted = self._admit(runner)
@@ -209,6 +222,37 @@ class Dispatch:
             # no thread could be started, but a worker that is there has taken the call
         return future
 
+    def promise(self, source: Source, what: object) -> Any:
+        """Accept *what*, a call that *source* will submit later. It holds up a shutdown until then.
+
+        Returns:
+            What must live until then; call :meth:`kept` when the call has its outcome.
+
+        Raises:
+            RuntimeError, BrokenThreadPool, TooManyCalls: As :meth:`submit`.
+        """
+        self.check_process()
+        with self.lock:
+            self._refuse_if_over()
+            if not self._has_room():
+                self._wait_for_room(str(what))
+            self._promised.setdefault(source, {})[what] = None
+        return self._owner()
+
+    def kept(self, source: Source, calls: Iterable[object]) -> None:
+        """What *source* has promised has its outcome, or was not promised after all."""
+        with self.lock:
+            promised = self._promised.get(source, {})
+            for call in calls:
+                promised.pop(call, None)
+            if not promised:
+                self._promised.pop(source, None)
+        self._end_if_idle()
+
+    def _sources(self) -> list[Source]:
+        with self.lock:
+            return list(self._promised)
+
     def withdraw(self, call: Call) -> bool:
         """Take back a call that no worker has taken; True for who comes first, if in time."""
         with self.lock:
@@ -229,11 +273,14 @@ class Dispatch:
         """End a call that runs, if it only reads; its future is cancelled when it has ended."""
         return call.only_reads and self._abort(call, End.CANCELLED)
 
-    def close(self) -> None:
-        """Accept no more calls; those accepted are run."""
+    def close(self, *, hurry: bool = True) -> None:
+        """Accept no more calls; those accepted are run, and with *hurry* gathered no longer."""
         with self.lock:
             self._closed = True
             self._room.notify_all()
+        if hurry:
+            for source in self._sources():
+                source.hurry()
 
     def when_idle(self, end: Callable[[], None]) -> None:
         """Call *end* as soon as nothing waits or runs any more."""
@@ -259,6 +306,8 @@ class Dispatch:
 
     def cancel_waiting(self) -> None:
         """Cancel each call that no worker has taken, and notify those who wait for it."""
+        for source in self._sources():
+            source.cancel_unsent()
         for call in self._all_waiting():
             call.future.cancel()
 
@@ -283,6 +332,8 @@ class Dispatch:
         nobody left to look at it; a write that was accepted is made. No worker can begin any more
         after this, so one begins now though there may be no room for it.
         """
+        for source in self._sources():
+            source.hurry()
         with self.lock:
             self._hurried = self._exiting = True
             self._paused = False
@@ -349,10 +400,10 @@ class Dispatch:
 
     # Decisions, under the lock.
 
-    def _refuse_if_over(self, *, part: bool = False) -> None:
+    def _refuse_if_over(self, promised: bool = False) -> None:
         if self._broken is not None:
             raise _broken_pool(self._broken)
-        if self._closed and not part:
+        if self._closed and not promised:
             raise RuntimeError("cannot schedule new futures after shutdown")
 
     def _has_room(self) -> bool:
@@ -364,13 +415,18 @@ class Dispatch:
         A worker never waits here, nor a callback: others may wait for them. And a call that waits
         for futures cannot be run at once.
         """
-        if self.others_wait_for_us:
-            return False
-        if self._when_full == "run":
+        if self._when_full == "run" and not self.others_wait_for_us:
             return not call.needs
+        self._wait_for_room(str(call))
+        return False
+
+    def _wait_for_room(self, label: str) -> None:
+        """Wait until one more call may wait; or raise, if that is wanted."""
+        if self.others_wait_for_us:
+            return
         if self._when_full == "raise":
             raise TooManyCalls(
-                f"{self._pending} calls wait already, as many as max_pending allows: {call} was "
+                f"{self._pending} calls wait already, as many as max_pending allows: {label} was "
                 f"not accepted{self.status()}"
             )
         self._blocked_submits += 1
@@ -379,7 +435,6 @@ class Dispatch:
         finally:
             self._blocked_submits -= 1
         self._refuse_if_over()
-        return False
 
     def _forget(self, call: Call) -> None:
         """*call* was taken back by its submit: nobody will ever hear of it."""
@@ -491,7 +546,7 @@ class Dispatch:
 
     def _busy(self) -> bool:
         """Whether a call waits or runs, or a runner is about to."""
-        return bool(self._ready or self._aside or self._runners or self._guests)
+        return bool(self._ready or self._aside or self._runners or self._guests or self._promised)
 
     def _next(self, runner: Runner) -> Optional[Call]:
         """The next call for *runner*; None ends it, so that the next submit starts another."""
@@ -592,7 +647,7 @@ class Dispatch:
             if complete:
                 self.unblock(call)
             return
-        self._end_without_run(call, error and _dependency_failed(call, error))
+        self._end_without_run(call, error and dependency_failed(call, error))
 
     def _end_without_run(self, call: Call, error: Optional[BaseException]) -> bool:
         """Fail *call* (without an error: cancel it), unless a worker has taken it."""
@@ -659,7 +714,8 @@ class Dispatch:
         if interrupt is not None:
             raise interrupt
 
-    def _end_if_idle(self) -> None:
+    def _end_if_idle(self, *, aside: bool = False) -> None:
+        """End if all is done; *aside*: on a thread of its own, as this one holds stdlib locks."""
         if getattr(self._here, "starting", False):
             return  # whoever interrupted this thread is not to end it all; see _start_runner
         with self.lock:
@@ -669,7 +725,11 @@ class Dispatch:
             end, self._at_end = self._at_end, None
         if end is not None:
             self.alarm.close()
-            end()
+            if aside:
+                with contextlib.suppress(RuntimeError):  # no thread can be had: it all ends anyway
+                    threading.Thread(target=end, name="end of an executor", daemon=True).start()
+            else:
+                end()
 
     # Calls that wait for their parts.
 
@@ -889,6 +949,8 @@ class Dispatch:
 
     def runner_ended(self, runner: Runner, ended: concurrent.futures.Future[None]) -> None:
         """The stdlib is done with a runner: it ran, or it never will."""
+        # The stdlib calls this under its own lock then: it can take no other runner, nor be ended.
+        locked = ended.cancelled() or isinstance(ended.exception(), BrokenThreadPool)
         successor = Runner(self)
         with self.lock:
             if runner not in self._runners:
@@ -897,15 +959,14 @@ class Dispatch:
             wanted = self._admit(successor)
         if not wanted:
             admit(told)
-            self._end_if_idle()
+            self._end_if_idle(aside=locked)
             return
-        if ended.cancelled() or isinstance(ended.exception(), BrokenThreadPool):
-            # The stdlib calls this under its own lock: it can take no other runner now, nor later.
+        if locked:
             with self.lock:
                 told += self._count_out(successor)
             self._desert(None if ended.cancelled() else ended.exception())
             admit([each for each in told if each.dispatch is not self])
-            self._end_if_idle()
+            self._end_if_idle(aside=True)
             return
         admit(told)
         try:  # its thread was killed between two calls
@@ -1007,7 +1068,8 @@ def _failure(future: concurrent.futures.Future[Any]) -> Optional[BaseException]:
     return None if future.cancelled() else future.exception()
 
 
-def _dependency_failed(call: Call, error: BaseException) -> DependencyError:
+def dependency_failed(call: object, error: BaseException) -> DependencyError:
+    """What *call* fails by when a future that it needs failed by *error*."""
     cause = error
     if isinstance(error, DependencyError) and error.__cause__ is not None:
         cause = error.__cause__  # the first failure says more than a chain of consequences

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import itertools
 import logging
+import sys
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Callable, Literal, Optional, TypeVar, Union, cast
@@ -20,6 +21,14 @@ from shotgun_executor.arguments import (
     retries_of,
 )
 from shotgun_executor.attempts import Attempts
+from shotgun_executor.batching import (
+    BATCHED,
+    MAX_BYTES,
+    MAX_REQUESTS,
+    MAX_WAIT,
+    Batching,
+    check_request,
+)
 from shotgun_executor.bulk import BulkReads
 from shotgun_executor.call import DEFAULT, Options, name_of
 from shotgun_executor.dispatch import Dispatch
@@ -57,6 +66,7 @@ if TYPE_CHECKING:
     from shotgun_executor.arguments import ShotgunArguments
     from shotgun_executor.future import Future
     from shotgun_executor.observing import Observer
+    from shotgun_executor.planned import PlannedWrite
     from shotgun_executor.retry import Retries
 
     P = ParamSpec("P")
@@ -117,6 +127,12 @@ class ShotgunExecutor(BulkReads, FutureMethods, ThreadPoolExecutor):
             in use has expired, or None to give up; called once for all, see :ref:`sign-in`.
         parallel_find: Whether a ``find`` of more than one page reads its pages in parallel, see
             :ref:`parallel-find`; else one after the other, as ``Shotgun`` does.
+        batch_writes: Gather the calls of ``create``, ``update`` and ``delete`` into batches, as
+            :meth:`batching` does. Not those of :meth:`options`, nor of the facade.
+        dry_run: Send nothing that writes, whoever calls it: methods of the executor, the facade, a
+            batch, a function with the worker's own client. Writes are listed in :attr:`planned`,
+            logged (level INFO), and told to *dry_run* if it is a function, such as ``print``. They
+            return what the site might; a created entity has a negative id. Reads go to the site.
         **arguments: What else ``Shotgun`` takes: ``http_proxy``, ``ca_certs``, ``login`` and
             ``password``, ``session_token``, ... Nothing connects before the first call, unless
             ``connect=True`` asks for it.
@@ -147,6 +163,8 @@ class ShotgunExecutor(BulkReads, FutureMethods, ThreadPoolExecutor):
         when_full: Literal["block", "raise", "run"] = "block",
         renew_session: Optional[Callable[[], Optional[str]]] = None,
         parallel_find: bool = True,
+        batch_writes: bool = False,
+        dry_run: Union[bool, Callable[[PlannedWrite], object]] = False,
         **arguments: Unpack[ShotgunArguments],
     ) -> None:
         check_count("ShotgunExecutor", "max_workers", max_workers)
@@ -168,6 +186,7 @@ class ShotgunExecutor(BulkReads, FutureMethods, ThreadPoolExecutor):
             limits_of("ShotgunExecutor", connect_timeout, read_timeout),
             retries_of("ShotgunExecutor", retries),
             renew_session,
+            dry_run,
         )
         self._parallel_find = parallel_find
         self._pool = ConnectionPool(self._prototype, max_idle=max_idle)
@@ -186,6 +205,7 @@ class ShotgunExecutor(BulkReads, FutureMethods, ThreadPoolExecutor):
         self._leases.make_calls_by(self._dispatch.use)
         weakref.finalize(self, self._dispatch.abandon).atexit = False
         self._facade: Optional[weakref.ref[_ExecutorShotgun]] = None
+        self._writes = self._batching() if batch_writes else None
         if initializer is not None:
             initargs = (initializer, *initargs)
             initializer = self._dispatch.initialize
@@ -297,6 +317,66 @@ class ShotgunExecutor(BulkReads, FutureMethods, ThreadPoolExecutor):
             progress=progress,
         )
 
+    def batching(
+        self,
+        *,
+        max_requests: int = MAX_REQUESTS,
+        max_bytes: int = MAX_BYTES,
+        max_wait: float = MAX_WAIT,
+    ) -> Batching:
+        """Gather ``create``, ``update`` and ``delete`` calls into batches.
+
+        ::
+
+            with executor.batching() as batch:
+                for shot in shots:
+                    batch.update("Shot", shot["id"], {"sg_status_list": "fin"})
+
+        Args:
+            max_requests: How many requests a batch holds at most. The site carries out a batch as
+                one transaction, and holds up others meanwhile: some hundreds at most.
+            max_bytes: How many bytes a batch holds at most, unless it is one request.
+            max_wait: Seconds that the first request of a batch waits for others.
+
+        Returns:
+            A :class:`~shotgun_executor.batching.Batching`, for a ``with`` block. Any thread may use
+            it.
+        """
+        return self._batching(max_requests=max_requests, max_bytes=max_bytes, max_wait=max_wait)
+
+    def batch_chunks(
+        self,
+        requests: Iterable[dict[str, Any]],
+        chunk_size: int = MAX_REQUESTS,
+        *,
+        ordered: bool = True,
+    ) -> MapOutcomes[Any]:
+        """The outcome of each of many requests, as ``Shotgun.batch`` takes them.
+
+        They are sent in parallel as batches of *chunk_size*. What the site refuses as a whole is
+        sent in parts until the requests that it refuses are found; the others are carried out.
+        Requests on one entity are carried out in their order.
+
+        ::
+
+            for outcome in executor.batch_chunks(requests):
+                if not outcome.ok:
+                    print(outcome.args[0], outcome.error)
+
+        Args:
+            requests: Read to its end at once. Futures within them are waited for.
+            chunk_size: How many requests are one transaction.
+            ordered: In the order of the input; else as they are done.
+
+        Returns:
+            An iterator over an :class:`~shotgun_executor.Outcome` for each request, whose ``args``
+            are the request. Closing it cancels what was not sent.
+
+        Raises:
+            TypeError: A request is no dict.
+        """
+        return self._batch_chunks(requests, chunk_size, ordered=ordered)
+
     def options(
         self,
         *,
@@ -347,12 +427,13 @@ class ShotgunExecutor(BulkReads, FutureMethods, ThreadPoolExecutor):
             check_seconds("shutdown", "wait", wait, optional=False)
         if self._dispatch.forked:
             return
-        self._dispatch.close()
         if wait is False and in_interrupted_wait():
+            self._dispatch.close(hurry=False)
             with contextlib.suppress(RuntimeError):  # no thread can be had for it
                 later = functools.partial(self.shutdown, wait=False, cancel_futures=cancel_futures)
                 self._dispatch.alarm.after(0, later)
                 return
+        self._dispatch.close(hurry=not cancel_futures)
         if cancel_futures:
             self._dispatch.cancel_waiting()
         self._pool.drain()
@@ -442,6 +523,8 @@ class ShotgunExecutor(BulkReads, FutureMethods, ThreadPoolExecutor):
         kwargs: Mapping[str, Any],
         options: Options = DEFAULT,
     ) -> Future[Any]:
+        if self._writes is not None and options is DEFAULT and name in BATCHED:
+            return self._writes.submit_method(name, args, kwargs)
         if not self._prototype.must_ask_factory:
             check_arguments(self._prototype.client_class, name, args, kwargs)
         needs: list[concurrent.futures.Future[Any]] = []
@@ -519,8 +602,51 @@ class ShotgunExecutor(BulkReads, FutureMethods, ThreadPoolExecutor):
             label=f"a part of {name}",
             attempts=Attempts(self._prototype.repeats, name, options.retries),
             options=options._replace(deadline=None),  # that of the whole ends its parts
-            part=True,
+            promised=True,
         )
+
+    def _batching(
+        self,
+        options: Options = DEFAULT,
+        *,
+        max_requests: int = MAX_REQUESTS,
+        max_bytes: int = MAX_BYTES,
+        max_wait: float = MAX_WAIT,
+    ) -> Batching:
+        check_count("batching", "max_requests", max_requests)
+        check_count("batching", "max_bytes", max_bytes)
+        check_seconds("batching", "max_wait", max_wait, optional=False)
+        return Batching(
+            self._dispatch,
+            functools.partial(_attempt, self._leases.run, options.timeout, invoke_with_ids),
+            self._prototype,
+            options,
+            max_requests=max_requests,
+            max_bytes=max_bytes,
+            max_wait=max_wait,
+        )
+
+    def _batch_chunks(
+        self,
+        requests: Iterable[dict[str, Any]],
+        chunk_size: int,
+        options: Options = DEFAULT,
+        *,
+        ordered: bool,
+    ) -> MapOutcomes[Any]:
+        check_count("batch_chunks", "chunk_size", chunk_size)
+        requests = [check_request(request) for request in requests]  # before the first is sent
+        batching = self._batching(options, max_requests=chunk_size, max_bytes=sys.maxsize)
+        outcomes: MapOutcomes[Any] = MapOutcomes(
+            lambda _, request: batching.put(request),
+            dict,
+            (requests,),
+            timeout=None,
+            buffersize=None,
+            ordered=ordered,
+        )
+        batching.flush()
+        return outcomes
 
     def _has_method(self, name: str) -> bool:
         """Whether the clients have a public method of that name."""
@@ -538,6 +664,12 @@ class ShotgunExecutor(BulkReads, FutureMethods, ThreadPoolExecutor):
             f"{type(self).__name__!r} object has no attribute {name!r}, nor has the "
             f"{self._prototype.client_class.__name__} that its connections are"
         )
+
+    @property
+    def planned(self) -> list[PlannedWrite]:
+        """What a dry run would have written so far, in its order; a copy. Else empty."""
+        plan = self._prototype.plan
+        return [] if plan is None else plan.writes
 
     @property
     def limit(self) -> Limit:

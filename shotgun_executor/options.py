@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union
 
+from shotgun_executor.batching import MAX_BYTES, MAX_REQUESTS, MAX_WAIT
 from shotgun_executor.bulk import BulkReads
 from shotgun_executor.mirror import FutureMethods
 from shotgun_executor.results import MapOutcomes, MapResults
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from shotgun_api3.shotgun import Shotgun
     from typing_extensions import Concatenate, ParamSpec
 
+    from shotgun_executor.batching import Batching
     from shotgun_executor.call import Options
     from shotgun_executor.executor import ShotgunExecutor
     from shotgun_executor.future import Future
@@ -87,6 +89,28 @@ class ExecutorView(BulkReads, FutureMethods):
 
     def _with_options(self) -> tuple[ShotgunExecutor, Options]:
         return self._executor, self._options
+
+    def batching(
+        self,
+        *,
+        max_requests: int = MAX_REQUESTS,
+        max_bytes: int = MAX_BYTES,
+        max_wait: float = MAX_WAIT,
+    ) -> Batching:
+        """As ``executor.batching``; a deadline counts from when a batch is complete."""
+        return self._executor._batching(
+            self._options, max_requests=max_requests, max_bytes=max_bytes, max_wait=max_wait
+        )
+
+    def batch_chunks(
+        self,
+        requests: Iterable[dict[str, Any]],
+        chunk_size: int = MAX_REQUESTS,
+        *,
+        ordered: bool = True,
+    ) -> MapOutcomes[Any]:
+        """As ``executor.batch_chunks``."""
+        return self._executor._batch_chunks(requests, chunk_size, self._options, ordered=ordered)
 
     def _submit_method(
         self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from shotgun_api3.shotgun import ServerCapabilities
 
     from shotgun_executor.opening import AbortSwitch
+    from shotgun_executor.planned import Plan
 
 __all__ = ["Prototype", "run_privately"]
 
@@ -61,7 +62,9 @@ class Prototype:
         limits: Optional[Limits] = None,
         retries: Optional[Retries] = None,
         renew_session: Optional[Callable[[], Optional[str]]] = None,
+        plan: Optional[Plan] = None,
     ) -> None:
+        self.plan = plan  # where the writes of a dry run go; None: it is none
         self.shared = Shared(limits or Limits())
         self.repeats = Repeats(retries or Retries())
         self._factory = factory
@@ -95,6 +98,7 @@ class Prototype:
         own = vars(shotgun).get("_prototype")
         if isinstance(own, Prototype):  # a facade or a pool: its settings are on its template
             shotgun = own.template
+            self.plan = self.plan or own.plan  # what was made for a dry run stays in it
         template = shotgun
         if isinstance(shotgun, Shotgun):
             template = clone(shotgun, template_class(own_class(type(shotgun))))
@@ -165,15 +169,23 @@ class Prototype:
         template = self.template
         if self._factory is None:
             settings = read_settings(template)  # first: what changes meanwhile is carried later
-            return clone(template, connection_class(self.client_class)), settings
+            return clone(template, self._connection_class(self.client_class)), settings
         with self._settings_lock:
             product, self._first_product = self._first_product, None
         if product is None:
             product = self._new_product()
         if isinstance(product, Shotgun):
-            product.__class__ = connection_class(own_class(type(product)))
+            product.__class__ = self._connection_class(own_class(type(product)))
+        elif self.plan is not None:
+            raise TypeError(
+                f"dry_run needs clients that are a Shotgun, factory returned a "
+                f"{type(product).__name__}, whose writes cannot be held back"
+            )
         # From here on it follows what is changed; what it came with is its own.
         return product, Settings(dict(self._original.attributes), dict(self._original.config))
+
+    def _connection_class(self, cls: type) -> type:
+        return connection_class(cls, dry=self.plan is not None)
 
     def capabilities(
         self, host: str, ask: Callable[[], ServerCapabilities], switch: AbortSwitch

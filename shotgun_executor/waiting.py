@@ -83,7 +83,7 @@ def _step(
     if taken and call is not None:
         _run_here(dispatch, call)
     elif need is not None:
-        concurrent.futures.wait([need], _left(end))
+        _wait_for_need(need, end)
     elif call is None:
         concurrent.futures.wait([future], _left(end))
     elif watcher is not None:
@@ -103,6 +103,14 @@ def _need_stack(frames: int) -> None:
     """
     if frames:
         _need_stack(frames - 1)
+
+
+def _wait_for_need(need: concurrent.futures.Future[Any], end: Optional[float]) -> None:
+    """Wait for a future of others, or one that has no call yet because it is being gathered."""
+    help_it = getattr(need, "_help", None)
+    if help_it is not None:
+        help_it(_left(end))
+    concurrent.futures.wait([need], _left(end))
 
 
 def _run_here(dispatch: Dispatch, call: Call) -> None:

@@ -120,3 +120,23 @@ def test_bulk_reads_are_measured():
     assert requests["lookup_ours"] == "20"
     assert requests["find_official"] == "100"
     assert requests["find_ours"] == "101"  # and a count
+
+
+def test_bulk_writes_are_checked_and_counted():
+    """Each way writes every row once, and batches are few requests."""
+    done = subprocess.run(
+        [
+            *(sys.executable, str(BENCHMARKS / "bulk_writes.py")),
+            *("--rows", "120", "--rounds", "1", "--latency", "0"),
+        ],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=55,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()[2:]]
+    assert [row[-2] for row in rows[:2]] == ["120", "120"]
+    assert int(rows[2][-2]) < 20

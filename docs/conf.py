@@ -40,7 +40,7 @@ _ELSEWHERE = (
     r"concurrent\.futures\..*|BrokenThreadPool|CancelledError|os\.PathLike|datetime\.datetime",
     r"shotgun_api3\..*|Shotgun|BaseEntity|OrderItem|GroupingItem|(Client|Server)Capabilities",
     r"Unpack|Concatenate",  # of typing, which the Sphinx of Python 3.9 does not know
-    r"Observer|Options|Tracer",  # a function; what options() was told; of OpenTelemetry
+    r"Observer|Options|Tracer|Entity",  # a function; for options(); of OpenTelemetry; a dict
     r"ShotgunArguments",  # exists for type checkers only; spelled out under **arguments
     r"T|R|P|P\.args|P\.kwargs|.*\.T",  # type variables
 )

@@ -67,8 +67,8 @@ class BulkReads:
             fields: As in ``find``.
             filters: Conditions that an entity must meet as well, as in ``find``.
             missing: What becomes of an id that is not found: None in its place ("none"),
-                :class:`~shotgun_executor.IncompleteError` ("raise"), or nothing, so that the list is shorter
-                ("skip").
+                :class:`~shotgun_executor.IncompleteError` ("raise"), or nothing, so that the
+                list is shorter ("skip").
             retired_only: As in ``find``.
             include_archived_projects: As in ``find``.
             chunk_size: How many ids one call asks for.
@@ -82,8 +82,8 @@ class BulkReads:
             TypeError: The ids are none; nothing was submitted.
             ValueError: An entity is of another type, or a number is out of range.
 
-        The future raises :class:`~shotgun_executor.IncompleteError` if some of the calls failed: ``partial`` has the
-        list, with None where ``failed`` ids would be. If nothing was found it raises what the first
+        The future raises :class:`~shotgun_executor.IncompleteError` if some of the calls failed:
+        ``partial`` has the list, with None where ``failed`` ids would be. If nothing was found it raises what the first
         of the calls has raised.
         """
         check_choice("find_by_ids", "missing", missing, ("none", "raise", "skip"))

@@ -582,9 +582,8 @@ class Dispatch:
         self, runner: Runner, passed_over: list[Call]
     ) -> tuple[Optional[Call], float]:
         """The call to run now; or none, and the seconds until one may start if that is why."""
-        if (
-            runner.ran and not self._exiting and self.limit.crowded(self)
-        ):  # after one call at least: else none would run
+        # After one call at least: else none would run. At exit no other could be started.
+        if runner.ran and not self._exiting and self.limit.crowded(self):
             return None, 0.0
         runner.ran = True
         pause = self.limit.claim_start(self) if self._ready else 0.0
@@ -613,9 +612,8 @@ class Dispatch:
             runner = Runner(self)
             with self.lock:
                 wanted = self._admit(runner)
-            if not wanted:
-                return
-            self._start_if_wanted(runner, wanted)
+            if not wanted or not self._start_if_wanted(runner, wanted):
+                return  # if no thread can be had, nor can another: those that are there must do
 
     def _all_waiting(self) -> list[Call]:
         with self.lock:
@@ -683,12 +681,15 @@ class Dispatch:
         self._ready += 1
         return self._admit(runner)
 
-    def _start_if_wanted(self, runner: Runner, wanted: bool) -> None:
+    def _start_if_wanted(self, runner: Runner, wanted: bool) -> bool:
+        """Whether it was started."""
         if wanted:
             try:
                 self._start_runner(runner)
             except Exception as error:
                 self._dismiss(runner, error)
+                return False
+        return wanted
 
     def _resolve(self, call: Call, error: Optional[BaseException]) -> None:
         """Fail *call* (without an error: cancel it), and so on with those that need it.

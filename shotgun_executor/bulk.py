@@ -83,8 +83,8 @@ class BulkReads:
             ValueError: An entity is of another type, or a number is out of range.
 
         The future raises :class:`~shotgun_executor.IncompleteError` if some of the calls failed:
-        ``partial`` has the list, with None where ``failed`` ids would be. If nothing was found it raises what the first
-        of the calls has raised.
+        ``partial`` has the list, with None where ``failed`` ids would be. If nothing was found it
+        raises what the first of the calls has raised.
         """
         check_choice("find_by_ids", "missing", missing, ("none", "raise", "skip"))
         keywords = _keywords(retired_only, include_archived_projects)

@@ -143,6 +143,25 @@ def test_calls_within_calls_need_no_room():
         assert executor.submit(count, 5).result(LONG) == 63
 
 
+def test_room_without_a_thread_is_given_up(monkeypatch):
+    """If no thread can be had for a call that has room now, those that are there do it later."""
+    with ShotgunExecutor(NOWHERE, **KEYS, max_workers=2, limit=1) as executor:
+        gate = Gate()
+        running = executor.submit(gate, 1)
+        gate.wait_for(1)
+        ready = executor.submit(len, "ab")
+
+        def no_thread(runner):
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(executor._dispatch, "_start", no_thread)
+        executor.limit.calls = 2  # returns: it does not look for a thread for ever
+        assert not ready.done()
+        gate.open()
+        assert (running.result(LONG), ready.result(LONG)) == (1, 2)
+        monkeypatch.undo()
+
+
 # Backing off
 
 

@@ -23,6 +23,8 @@ from shotgun_api3.shotgun import SG_TIMEZONE, ClientCapabilities
 from shotgun_executor import ShotgunExecutor, ShotgunPool, decode
 from shotgun_executor.sandbox import Sandbox
 
+pytestmark = pytest.mark.slow
+
 ORIGINALS = {name: getattr(decode, name) for name in ("decoded", "parse_records")}
 
 

@@ -60,7 +60,7 @@ def test_secrets_are_in_no_repr(kind):
                     shown = [repr(thing) for thing in alive] + [
                         repr(thing)
                         for thing in gc.get_objects()
-                        if type(thing).__module__.startswith("shotgun_executor")
+                        if str(type(thing).__module__).startswith("shotgun_executor")
                         and not isinstance(thing, (dict, list))
                     ]
     assert len(shown) > 20

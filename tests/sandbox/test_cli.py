@@ -21,6 +21,8 @@ from shotgun_executor.sandbox import Sandbox
 from shotgun_executor.sandbox.__main__ import main
 from tests.sandbox.http_support import LONG
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

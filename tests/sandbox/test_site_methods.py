@@ -17,6 +17,8 @@ from shotgun_executor.sandbox import Sandbox
 from shotgun_executor.sandbox.site import Site
 from tests.sandbox.site_support import DirectShotgun
 
+pytestmark = pytest.mark.slow
+
 ALL = {
     "info", "read", "create", "update", "delete", "revive", "batch", "summarize",
     "schema_entity_read", "schema_read", "schema_field_read", "schema_field_create",

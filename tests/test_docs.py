@@ -65,7 +65,7 @@ def test_readme_examples_run(sandbox: Sandbox, capsys: pytest.CaptureFixture[str
         "['sh010_v001', 'sh020_v001', 'sh030_v001']",
         f"{{'type': 'Version', 'id': {_first_version(sandbox)}, 'description': 'Approved.'}}",
         "3 versions",
-        "sh010_v001",
+        "3 urgent ones",
         "1 done",
         "3",
     ]

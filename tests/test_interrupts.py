@@ -68,15 +68,6 @@ def still_works(executor):
 
 
 @pytest.fixture(autouse=True)
-def little_to_collect():
-    """A collection before each step looks only at what the test has made."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
-@pytest.fixture(autouse=True)
 def no_coverage_of_ours(request):
     """Another tracer (a debugger, coverage) would be lost by these tests."""
     if sys.gettrace() is not None:
@@ -87,9 +78,14 @@ def each_step(operation):
     """Interrupt *operation* at line after line until it gets through."""
     step = 0
     interrupted = True
-    while interrupted:
-        step += 1
-        interrupted = operation(step)
+    gc.collect()
+    gc.freeze()  # the collection before each step then looks only at what the steps have left
+    try:
+        while interrupted:
+            step += 1
+            interrupted = operation(step)
+    finally:
+        gc.unfreeze()
     assert step > 10, "hardly anything was interrupted"
 
 

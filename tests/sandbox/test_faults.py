@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
 # The official client leaves the files open that it sends in forms, and sockets that failed.
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
 KINDS = [
     "drop", "drop_unread", "reset", "silence", "half_body", "slow_body", "wrong_type",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 # The official client leaves the files open that it sends in forms.
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,8 @@ import shotgun_api3
 from shotgun_executor.sandbox import Sandbox, SandboxError
 from tests.sandbox.http_support import LONG, RawClient, address, count_projects
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

@@ -17,6 +17,8 @@ from shotgun_executor.sandbox.site import Site
 from shotgun_executor.sandbox.store import TooSlowError
 from tests.sandbox.site_support import DirectShotgun
 
+pytestmark = pytest.mark.slow
+
 ROWS = 3_000
 
 

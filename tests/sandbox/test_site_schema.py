@@ -12,6 +12,8 @@ from shotgun_executor.sandbox.fields import CREATABLE
 from shotgun_executor.sandbox.site import Site
 from tests.sandbox.site_support import DirectShotgun, call
 
+pytestmark = pytest.mark.slow
+
 VALUES: dict[str, tuple[Any, Any]] = {
     "checkbox": (True, True),
     "color": ("1,2,3", "1,2,3"),

@@ -12,6 +12,7 @@ import logging
 from shotgun_executor._version import __version__ as __version__
 from shotgun_executor.completion import as_completed as as_completed
 from shotgun_executor.completion import wait as wait
+from shotgun_executor.environment import site_of_environment as site_of_environment
 from shotgun_executor.errors import DeadlineExceeded as DeadlineExceeded
 from shotgun_executor.errors import DeadlockError as DeadlockError
 from shotgun_executor.errors import DependencyError as DependencyError
@@ -59,6 +60,7 @@ __all__ = [
     "__version__",
     "as_completed",
     "outcome_unknown",
+    "site_of_environment",
     "upload_progress",
     "wait",
 ]

@@ -1,0 +1,1 @@
+"""Each example against a site that counts."""

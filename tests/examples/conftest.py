@@ -1,0 +1,58 @@
+"""Fixtures for the tests of the examples."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Callable, NamedTuple
+
+import pytest
+
+from shotgun_executor.sandbox import Sandbox
+
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+
+
+class Ran(NamedTuple):
+    """How a program ended, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """Import an example by its name, as a user's script would import one."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    return importlib.import_module
+
+
+@pytest.fixture
+def run(
+    monkeypatch: pytest.MonkeyPatch,
+    sandbox: Sandbox,
+    load: Callable[[str], ModuleType],
+    capsys: pytest.CaptureFixture[str],
+) -> Callable[..., Ran]:
+    """Run the ``main()`` of an example in this process, on the local site of the test."""
+    for name in ("SHOTGUN_LOGIN", "SHOTGUN_PASSWORD", "SHOTGUN_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SHOTGUN_URL", sandbox.url)
+    monkeypatch.setenv("SHOTGUN_SCRIPT_NAME", sandbox.script_name)
+    monkeypatch.setenv("SHOTGUN_API_KEY", sandbox.api_key)
+
+    def run(name: str, *arguments: object) -> Ran:
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments)])
+        try:
+            code = load(name).main()
+        except SystemExit as ended:
+            code = ended.code
+        if isinstance(code, str):
+            sys.stderr.write(f"{code}\n")  # as the interpreter does at its end
+            code = 1
+        return Ran(code or 0, *capsys.readouterr())
+
+    return run

@@ -6,19 +6,20 @@ import gzip
 import http.client
 import re
 import zlib
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Optional, Protocol
 
 from shotgun_executor.contract import FailedToDecompressContent
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Iterator
 
 __all__ = ["Answer", "AnswerReader", "decompress"]
 
 _LONGEST_HEAD = 256 * 1024
 _LONGEST_LINE = 64 * 1024
-_PIECE = 256 * 1024
+# What is received at a time, into a buffer that is there already; a larger body has its own.
+_PIECE = 32 * 1024
+_LARGE_PIECE = 4 * 1024 * 1024
 _STATUS_LINE = re.compile(r"HTTP/(\d)\.(\d) +(\d\d\d)(?: +(.*))?", re.ASCII)
 _WITHOUT_BODY = frozenset({204, 304})
 
@@ -53,19 +54,28 @@ class BrokenOff(http.client.IncompleteRead):
         return str(self.args[0])  # that of the base knows only of bytes
 
 
+class Source(Protocol):
+    """What is read from: a socket, or a :class:`~shotgun_executor.wire.Wire`."""
+
+    def recv_into(self, buffer: memoryview, /) -> int:
+        """Receive at least one byte, or none at the end; return how many."""
+        ...
+
+
 class AnswerReader:
-    """Reads the answers on one socket.
+    """Reads the answers on one connection.
 
     Raises, each of which means that the connection is of no more use:
         RemoteDisconnected: The peer closed the connection before the first byte.
         BrokenOff: It closed it in the middle.
         HTTPException: What came is no HTTP.
-        socket.timeout: Nothing came for as long as the socket allows.
+        socket.timeout: Nothing came for as long as the source allows.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
+    def __init__(self, source: Source) -> None:
+        self._source = source
         self._buffer = bytearray()
+        self._received = memoryview(bytearray(_PIECE))
 
     @property
     def clean(self) -> bool:
@@ -106,9 +116,9 @@ class AnswerReader:
 
     def _more(self) -> bool:
         """Read what there is into the buffer; False at the end of the stream."""
-        piece = self._sock.recv(_PIECE)
-        self._buffer += piece
-        return bool(piece)
+        count = self._source.recv_into(self._received)
+        self._buffer += self._received[:count]
+        return bool(count)
 
     def _read_head(self) -> str:
         buffer = self._buffer
@@ -143,7 +153,7 @@ class AnswerReader:
         left = length - len(buffer)
         buffer.clear()
         while left:
-            part = bytearray(min(left, 16 * _PIECE))
+            part = bytearray(min(left, _LARGE_PIECE))
             self._fill(memoryview(part), length, left)
             left -= len(part)
             parts.append(part)  # type: ignore[arg-type]  # join takes either
@@ -152,7 +162,7 @@ class AnswerReader:
     def _fill(self, view: memoryview, length: int, left: int) -> None:
         filled = 0
         while filled < len(view):
-            count = self._sock.recv_into(view[filled:])
+            count = self._source.recv_into(view[filled:])
             if not count:
                 read = length - left + filled
                 raise BrokenOff(length - read)

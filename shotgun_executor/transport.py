@@ -9,9 +9,7 @@ from __future__ import annotations
 import enum
 import http.client
 import re
-import select
 import socket
-import ssl
 import time
 import urllib.parse
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Protocol, Union
@@ -20,8 +18,10 @@ from shotgun_executor.answers import Answer, AnswerReader, decompress
 from shotgun_executor.contract import RedirectLimit, RedirectMissingLocation
 from shotgun_executor.opening import Aborted, Limits, Proxy, Route, TlsContexts, open_socket
 from shotgun_executor.stats import SocketCounters
+from shotgun_executor.wire import Wire
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator, Mapping
 
     from shotgun_executor.opening import AbortSwitch
@@ -79,15 +79,14 @@ class Channel:
         self._shared = shared
         self._switch = switch
         self._context = context
-        self._sock: Optional[socket.socket] = None
+        self._wire: Optional[Wire] = None
         self._reader: Optional[AnswerReader] = None
-        self._watch = _Watch()
         self._used_at = 0.0
 
     @property
     def sock(self) -> Optional[socket.socket]:
         """The socket, if it is open."""
-        return self._sock
+        return None if self._wire is None else self._wire.sock
 
     def request(
         self,
@@ -106,12 +105,12 @@ class Channel:
     def send(self, method: str, head: bytes, body: Union[bytes, Body, None], length: int) -> None:
         """Send a request with a head that was made before."""
         self.phase = Phase.NOTHING
-        sock = self._ready()
+        wire = self._ready()
         if body is None or (isinstance(body, bytes) and length <= _PIECE):
-            self._write(sock, head + body if body else head, last=True)
+            self._write(wire, head + body if body else head, last=True)
         else:
-            self._write(sock, head, last=False)
-            self._stream(sock, body)
+            self._write(wire, head, last=False)
+            self._stream(wire, body)
 
     def answer(self, method: str) -> Answer:
         """The head of the answer to the request that was sent."""
@@ -152,59 +151,57 @@ class Channel:
 
     def close(self, reason: str = "no longer wanted") -> None:
         """Close the connection; the next request opens another."""
-        sock, self._sock, self._reader = self._sock, None, None
-        if sock is not None:
+        wire, self._wire, self._reader = self._wire, None, None
+        if wire is not None:
             self._switch.release()
-            sock.close()
+            wire.sock.close()
             self._shared.counters.closed(reason)
 
-    def _ready(self) -> socket.socket:
-        """A socket to write to, guarded by the switch."""
-        sock = self._sock
-        if sock is not None:
-            if self._used_at >= self._shared.failed_at and not self._watch.readable():
-                self._switch.guard(sock)
-                sock.settimeout(self.limits.read)
-                return sock
+    def _ready(self) -> Wire:
+        """What to write to, guarded by the switch."""
+        wire = self._wire
+        if wire is not None:
+            if self._used_at >= self._shared.failed_at and not wire.readable():
+                self._switch.guard(wire.sock)
+                wire.limit = self.limits.read
+                return wire
             # Nothing was asked, so what there is to read is the end, or not for us.
             suspect = self._used_at < self._shared.failed_at
             self.close("another one failed" if suspect else "closed by the site while idle")
         began = time.monotonic()
         sock = open_socket(self.route, self.limits.connect, self._switch, self._context)
-        sock.settimeout(self.limits.read)
         self._shared.counters.connected(time.monotonic() - began)
-        self._sock = sock
-        self._reader = AnswerReader(sock)
-        self._watch.set(sock)
-        return sock
+        wire = self._wire = Wire(sock, self.limits.read)
+        self._reader = AnswerReader(wire)
+        return wire
 
-    def _write(self, sock: socket.socket, data: Union[bytes, memoryview], *, last: bool) -> None:
+    def _write(self, wire: Wire, data: Union[bytes, memoryview], *, last: bool) -> None:
         """Write all of *data*; the limit holds for each silence, not for the whole."""
         before = self.phase
         # Before it is sent: an interrupt may come when it is, and before that is noted.
         self.phase = Phase.WHOLE if last else Phase.PART
         sent = 0
         try:
-            sent = sock.send(data)
+            sent = wire.send(data)
             if sent < len(data):
                 rest = memoryview(data)[sent:]
                 while rest:
-                    rest = rest[sock.send(rest[:_PIECE]) :]
+                    rest = rest[wire.send(rest[:_PIECE]) :]
         except OSError as error:
             self.phase = Phase.PART if sent else before
             if isinstance(error, socket.timeout):
                 raise self._silence(error) from error.__cause__
             raise
 
-    def _stream(self, sock: socket.socket, body: Union[bytes, Body]) -> None:
+    def _stream(self, wire: Wire, body: Union[bytes, Body]) -> None:
         pieces = _slices(body) if isinstance(body, bytes) else body.pieces()
         for piece in pieces:
-            if self._watch.readable():
+            if wire.readable():
                 return  # the site answers already: it will not read the rest
             try:
-                self._write(sock, piece, last=False)
+                self._write(wire, piece, last=False)
             except (BrokenPipeError, ConnectionResetError):
-                if not self._switch.thrown and self._watch.readable(0.5):
+                if not self._switch.thrown and wire.readable(0.5):
                     return  # it may have said why
                 raise
         self.phase = Phase.WHOLE
@@ -216,30 +213,6 @@ class Channel:
         return socket.timeout(
             f"{self.route.host} was silent for {self.limits.read:g} s (read_timeout)"
         )
-
-
-class _Watch:
-    """Whether there is something to read on a socket."""
-
-    def __init__(self) -> None:
-        self._sock: Optional[socket.socket] = None
-        self._poll: Any = None
-        self._pending: Optional[Callable[[], int]] = None
-
-    def set(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self._pending = sock.pending if isinstance(sock, ssl.SSLSocket) else None
-        if hasattr(select, "poll"):  # knows more than the 1024 sockets of select(); not on Windows
-            self._poll = select.poll()
-            self._poll.register(sock, select.POLLIN)
-
-    def readable(self, seconds: float = 0.0) -> bool:
-        if self._pending is not None and self._pending():
-            return True  # decrypted already, so the system knows nothing of it
-        if self._poll is not None:
-            return bool(self._poll.poll(seconds * 1000))
-        assert self._sock is not None
-        return bool(select.select([self._sock], [], [], seconds)[0])
 
 
 class _Place(NamedTuple):

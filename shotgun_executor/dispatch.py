@@ -330,8 +330,15 @@ class Dispatch:
 
         Threads that were joined would wait for all of it. What a read would have returned has
         nobody left to look at it; a write that was accepted is made. No worker can begin any more
-        after this, so one begins now though there may be no room for it.
+        after this, so one begins now though there may be no room for it. Where no thread can be
+        started even now (on Python 3.12), this one is that worker.
         """
+        here = Runner(self) if self._busy() and not _threads_can_start() else None
+        if here is not None:
+            with self.lock:
+                self.limit.enter(self, None, anyway=True)
+                self._runners.add(here)
+                self._exiting = True
         for source in self._sources():
             source.hurry()
         with self.lock:
@@ -344,6 +351,8 @@ class Dispatch:
         for call in delayed:
             self.ready_again(call)
         self.admit_more()
+        if here is not None:
+            self.run(here)
 
     def initialize(self, initializer: Callable[..., Any], *initargs: Any) -> None:
         """Run the user's initializer on a new worker; if it fails, so does all that waits."""
@@ -685,11 +694,10 @@ class Dispatch:
         """Whether it was started."""
         if wanted:
             try:
-                self._start_runner(runner)
+                return self._start_runner(runner)
             except Exception as error:
                 self._dismiss(runner, error)
-                return False
-        return wanted
+        return False
 
     def _resolve(self, call: Call, error: Optional[BaseException]) -> None:
         """Fail *call* (without an error: cancel it), and so on with those that need it.
@@ -887,18 +895,25 @@ class Dispatch:
 
     # Runners.
 
-    def _start_runner(self, runner: Runner) -> None:
+    def _start_runner(self, runner: Runner) -> bool:
+        """Hand it to the stdlib's pool; False if no thread can be had, and others do its work."""
         runner.keep = self._owner()
         # A signal handler that shuts down in between must not: the stdlib's lock is held here.
         outer, self._here.starting = getattr(self._here, "starting", False), True
         try:
             ended = self._start(runner)
+        except RuntimeError as error:
+            if not (self._exiting and len(self._runners) > 1):
+                raise
+            self._dismiss(runner, error)
+            return False
         finally:
             self._here.starting = outer
         runner.handed_over = True
         if self._closed:
             self._end_if_idle()
         ended.add_done_callback(runner.ended)
+        return True
 
     def run(self, runner: Runner) -> None:
         """What a worker thread does: calls, one after the other, until none waits."""
@@ -1061,7 +1076,7 @@ _PACKAGE = os.path.dirname(__file__) + os.sep  # noqa: PTH120 - compared with co
 
 
 def _nothing() -> None:
-    """What is done at the end of a dispatch without an executor."""
+    """What is done at the end of a dispatch without an executor, and by a thread on trial."""
 
 
 def _failure(future: concurrent.futures.Future[Any]) -> Optional[BaseException]:
@@ -1086,6 +1101,17 @@ def _broken_pool(cause: BaseException) -> BrokenThreadPool:
     )
     error.__cause__ = cause
     return error
+
+
+def _threads_can_start() -> bool:
+    """Whether a thread can be started; not so at the exit of Python 3.12."""
+    thread = threading.Thread(target=_nothing, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:
+        return False
+    thread.join()
+    return True
 
 
 def _finish_at_exit() -> None:

@@ -764,8 +764,6 @@ def test_bound_on_waiting_calls_holds(sandbox, project):
         gate.open()
 
 
-# On 3.12 no thread can be started at exit: calls that no worker comes by for are failed there.
-@pytest.mark.skipif(sys.version_info[:2] == (3, 12), reason="no thread can be started at exit")
 def test_nothing_is_lost_at_the_exit_of_the_interpreter(sandbox, project):
     """A script that just ends has written what it submitted, guilty requests or not."""
     script = f"""

@@ -389,8 +389,6 @@ EXIT = """
 """
 
 
-# On 3.12 no thread can be started at exit: calls that no worker comes by for are failed there.
-@pytest.mark.skipif(sys.version_info[:2] == (3, 12), reason="no thread can be started at exit")
 @pytest.mark.parametrize(
     ("body", "ran"),
     [

@@ -45,6 +45,8 @@ __all__ = ["Dispatch", "Source", "dependency_failed"]
 
 LOG = logging.getLogger("shotgun_executor")
 
+_LOT = 100
+"""How many calls that have ended are counted at a time; by those who ask for numbers, all."""
 
 # Those whose calls the interpreter would wait for at its exit.
 _alive: weakref.WeakSet[Dispatch] = weakref.WeakSet()
@@ -465,9 +467,9 @@ class Dispatch:
 
     def _count_endings(self) -> None:
         """Under the lock: count the calls that have ended."""
-        endings = self._endings
+        endings, ended = self._endings, self._counters.ended
         while endings:
-            self._counters.ended(*endings.popleft())
+            ended(*endings.popleft())
 
     def count_calls(self) -> dict[str, Any]:
         """The numbers of calls, all of one moment; see ``Stats``."""
@@ -500,7 +502,7 @@ class Dispatch:
 
     def _accept(self, call: Call) -> None:
         self._counters.submitted += 1
-        if len(self._endings) > 1000:  # no worker comes by: they were cancelled
+        if len(self._endings) > 10 * _LOT:  # no worker comes by: they were cancelled
             self._count_endings()
         self._pending += 1
         if call.needs:
@@ -565,7 +567,8 @@ class Dispatch:
         with self.lock:
             if runner not in self._runners:
                 return None  # it was given up: the stdlib could not start a thread for it
-            self._count_endings()
+            if len(self._endings) > _LOT:
+                self._count_endings()
             call, pause = self._next_in_line(runner, passed_over)
             while pause and self._exiting:
                 self._idle.wait(pause)  # without the lock

@@ -144,6 +144,7 @@ class Dispatch:
         self._endings: deque[tuple[str, Optional[bool], float, Optional[float]]] = deque()
         self.observers = Observers()
         limit.serve(max_runners)
+        self._served = True  # the limit counts our workers; until all has ended
         _alive.add(self)
 
     def submit(
@@ -313,7 +314,12 @@ class Dispatch:
         for call in self._all_waiting():
             call.future.cancel()
 
-    def abort_running(self) -> None:
+    def stop(self) -> None:
+        """Cancel each call that has not started, and end each that runs, as far as can be."""
+        self.cancel_waiting()
+        self._abort_running()
+
+    def _abort_running(self) -> None:
         """End each call that runs, as far as it uses a connection."""
         with self.lock:
             self._hurried = True
@@ -735,6 +741,9 @@ class Dispatch:
                 return
             self._idle.notify_all()
             end, self._at_end = self._at_end, None
+            served, self._served = self._served, False
+        if served:
+            self.limit.no_longer_serve(self._max_runners)
         if end is not None:
             self.alarm.close()
             if aside:

@@ -419,9 +419,9 @@ class ShotgunExecutor(BulkReads, FutureMethods, ThreadPoolExecutor):
                 aborted if it runs.
             cancel_futures: Cancel the calls that have not started; who waits for them is told.
 
-        On a worker, in a callback that calls wait for, it does not wait: it would wait for itself.
-        A signal handler may call it with ``wait=False``. In a forked process, which has none of the
-        workers, it does nothing.
+        On a worker, or in a callback that calls wait for, it does not wait: it would wait for
+        itself; what a number asks for is done later then. A signal handler may call it with
+        ``wait=False``. In a forked process, which has none of the workers, it does nothing.
         """
         if not isinstance(wait, bool):
             check_seconds("shutdown", "wait", wait, optional=False)
@@ -439,7 +439,12 @@ class ShotgunExecutor(BulkReads, FutureMethods, ThreadPoolExecutor):
         self._pool.drain()
         # Calls that are made again, or wait for futures of others, will need a worker yet.
         self._dispatch.when_idle(functools.partial(super().shutdown, wait=False))
-        if wait is False or self._dispatch.others_wait_for_us:
+        if self._dispatch.others_wait_for_us:
+            if not isinstance(wait, bool):
+                with contextlib.suppress(RuntimeError):  # all has ended by now
+                    self._dispatch.alarm.after(wait, self._dispatch.stop)
+            return
+        if wait is False:
             return
         if wait is True:
             self._dispatch.wait_until_idle()
@@ -451,8 +456,7 @@ class ShotgunExecutor(BulkReads, FutureMethods, ThreadPoolExecutor):
         """Wait for so many seconds; then stop what is left, as far as that is possible."""
         if self._dispatch.wait_until_idle(seconds):
             return
-        self._dispatch.cancel_waiting()
-        self._dispatch.abort_running()
+        self._dispatch.stop()
         if not self._dispatch.wait_until_idle(GRACE):
             LOG.warning("a function that was submitted does not end; its worker goes on: %r", self)
 

@@ -119,6 +119,12 @@ class Limit:
             if whole or self._calls is None:
                 self._current = float(self.calls)
 
+    def no_longer_serve(self, workers: int) -> None:
+        """The executor with so many workers has ended."""
+        with self._lock:
+            self._workers -= workers
+            self._current = min(self._current, float(self.calls))
+
     def enter(self, dispatch: Dispatch, keep: Any, *, anyway: bool = False) -> bool:
         """Let a worker begin; if not, *dispatch* is told when there is room. *keep* lives so long.
 

@@ -419,6 +419,24 @@ def test_limited_shutdown_returns_without_a_function_that_does_not_end(caplog, m
     future.result(LONG)
 
 
+def test_limited_shutdown_on_a_worker_stops_later(sandbox):
+    """A call that shuts its executor down cannot wait; what is left then is ended all the same."""
+    executor = executor_on(sandbox, max_workers=2)
+    sandbox.hold()
+    reading = executor.find("Shot", [])
+    sandbox.wait_for(1)
+    gate = Gate()
+    asking = executor.submit(lambda: (executor.shutdown(wait=0.05), gate()))
+    gate.wait_for(1)
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        executor.submit(len, "abc")
+    with pytest.raises(ShutdownError, match="find Shot was ended by a shutdown"):
+        reading.result(LONG)
+    gate.open()
+    assert asking.result(LONG) == (None, None)
+    sandbox.resume()
+
+
 @pytest.mark.parametrize("wait", ["soon", -1.0, None])
 def test_shutdown_refuses_what_is_no_time(wait):
     """Bad input is refused by name."""

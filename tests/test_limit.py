@@ -51,6 +51,19 @@ def until(condition):
 # At a time
 
 
+def test_limit_forgets_the_workers_of_executors_that_have_ended():
+    """A limit that many short-lived executors share is as high as there are workers, no higher."""
+    shared = Limit()
+    with ShotgunExecutor(NOWHERE, **KEYS, max_workers=2, limit=shared) as one:
+        for _ in range(3):
+            with ShotgunExecutor(NOWHERE, **KEYS, max_workers=4, limit=shared) as two:
+                assert two.submit(len, "abc").result(LONG) == 3
+                assert (shared.calls, shared.current) == (6, 6)
+            two.shutdown()
+            assert (shared.calls, shared.current) == (2, 2)
+        assert one.submit(len, "abc").result(LONG) == 3
+
+
 def test_limit_bounds_what_runs_at_a_time():
     """With eight workers and a limit of three, three calls run at a time, and all are done."""
     with ShotgunExecutor(NOWHERE, **KEYS, max_workers=8, limit=3) as executor:

@@ -16,6 +16,8 @@ LOG = logging.getLogger("shotgun_executor")
 # Cancelled rings are dropped when they would have rung; before that, if they are so many.
 _MANY = 64
 
+_SOON = 0.01  # seconds
+
 
 class Ring:
     """Something to be called at a time; it can be called off until then."""
@@ -92,7 +94,11 @@ class Alarm:
 
     def _run(self) -> None:
         while True:
-            function = self._next_due()
+            try:
+                function = self._next_due()
+            except Exception:  # no memory to wait with: nobody else would look at what is due
+                time.sleep(_SOON)
+                continue
             if function is None:
                 return
             try:

@@ -554,9 +554,10 @@ class Dispatch:
         """*runner* ends. Returns whom to tell, after the lock, that there is room."""
         if runner not in self._runners:
             return []
-        self._runners.discard(runner)
         # With calls left it waits for room like others: nobody else would start a runner for them.
-        return self.limit.leave(self, self._owner() if self._ready else None)
+        told = self.limit.leave(self, self._owner() if self._ready else None)
+        self._runners.discard(runner)  # last: if that has raised, it is counted out later
+        return told
 
     def _at_work(self) -> list[Runner]:
         return [*self._runners, *self._guests]
@@ -659,11 +660,27 @@ class Dispatch:
         if error is None and not need.cancelled():
             with self.lock:
                 call.open_needs -= 1
-                complete = not call.open_needs
+                complete = call.open_needs <= 0  # see look_again
             if complete:
                 self.unblock(call)
             return
         self._end_without_run(call, error and dependency_failed(call, error))
+
+    def look_again(self, call: Call) -> None:
+        """Something was raised where one of the needs of *call* was noted: see which are done."""
+        self.admit_more()  # it may be in line already, without a runner for it
+        with self.lock:
+            if call.state is not State.BLOCKED:
+                return
+            done = [need for need in call.needs if need.done()]
+            # Those of them that are yet to be noted are counted twice then: it may fall below zero.
+            call.open_needs = len(call.needs) - len(done)
+        for need in done if call.parts is None else ():
+            error = _failure(need)
+            if error is not None or need.cancelled():
+                self._end_without_run(call, error and dependency_failed(call, error))
+                return
+        self.unblock(call)
 
     def _end_without_run(self, call: Call, error: Optional[BaseException]) -> bool:
         """Fail *call* (without an error: cancel it), unless a worker has taken it."""
@@ -1072,8 +1089,14 @@ class _Need:
     def __call__(self, need: concurrent.futures.Future[Any]) -> None:
         dispatch, call = self._dispatch, self._call
         self._dispatch = self._call = None
-        if dispatch is not None and call is not None:
+        if dispatch is None or call is None:
+            return
+        try:
             dispatch.need_is_done(call, need)
+        except BaseException:
+            # The stack was full, say: on another thread there is room. Nobody else would notice.
+            dispatch.alarm.after(0, functools.partial(dispatch.look_again, call))
+            raise
 
 
 def _submitted_at() -> tuple[str, int]:

@@ -146,7 +146,7 @@ class Limit:
             self._count(dispatch, -1)
             if keep is not None:
                 self._waiting.setdefault(dispatch, keep)
-        return self.freed() if self._waiting else []
+            return self._freed() if self._waiting else []
 
     def recount(self, dispatch: Dispatch, running: int) -> None:
         """Correct the count of *dispatch*, which was interrupted in between."""
@@ -199,14 +199,17 @@ class Limit:
             if self._total < self.current:
                 return []  # it is not what holds calls back
             self._current = min(float(self.calls), self._current + 1 / self._current)
-        return self.freed()
+            return self._freed()
 
     def freed(self) -> list[Told]:
         """Whom to tell that there is room; they are no longer waiting then."""
         with self._lock:
-            room = self.current - self._total
-            first = list(self._waiting)[: max(0, room)]
-            return [Told(dispatch, self._waiting.pop(dispatch)) for dispatch in first]
+            return self._freed()
+
+    def _freed(self) -> list[Told]:
+        room = self.current - self._total
+        first = list(self._waiting)[: max(0, room)]
+        return [Told(dispatch, self._waiting.pop(dispatch)) for dispatch in first]
 
     def _full(self) -> bool:
         return self._total >= self.current

@@ -153,8 +153,10 @@ class Channel:
         """Close the connection; the next request opens another."""
         wire, self._wire, self._reader = self._wire, None, None
         if wire is not None:
-            self._switch.release()
-            wire.sock.close()
+            try:
+                self._switch.release()
+            finally:
+                wire.sock.close()
             self._shared.counters.closed(reason)
 
     def _ready(self) -> Wire:
@@ -170,9 +172,9 @@ class Channel:
             self.close("another one failed" if suspect else "closed by the site while idle")
         began = time.monotonic()
         sock = open_socket(self.route, self.limits.connect, self._switch, self._context)
-        self._shared.counters.connected(time.monotonic() - began)
         wire = self._wire = Wire(sock, self.limits.read)
         self._reader = AnswerReader(wire)
+        self._shared.counters.connected(time.monotonic() - began)
         return wire
 
     def _write(self, wire: Wire, data: Union[bytes, memoryview], *, last: bool) -> None:

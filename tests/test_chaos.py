@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import functools
+import logging
 import os
 import signal
 import subprocess
@@ -18,8 +19,9 @@ from pathlib import Path
 import pytest
 
 import shotgun_executor
-from shotgun_executor import Limit, Retries, ShotgunExecutor
+from shotgun_executor import Limit, Retries, ShotgunExecutor, transport
 from shotgun_executor.alarm import Alarm
+from shotgun_executor.wire import Wire
 from tests.support import KEYS, LONG, NOWHERE, Gate, in_thread
 
 QUICK = Retries(2, first_wait=0.001)
@@ -29,8 +31,16 @@ NO_THREAD = "can't start new thread"
 # What raises
 
 
+def called_by_us():
+    """Whether it is the package that has called what calls this, maybe through `threading`."""
+    frame = sys._getframe(2)
+    while frame.f_globals["__name__"] == "threading":
+        frame = frame.f_back
+    return frame.f_globals["__name__"].startswith("shotgun_executor.")
+
+
 class Trap:
-    """Stands in for a method: raises at its call number *step*, or from there on."""
+    """Stands in for a method: raises when the package calls it the *step*-th time, or from then."""
 
     def __init__(self, owner, name, error, step, *, forever=False):
         self.owner, self.name, self.error = owner, name, error
@@ -43,6 +53,8 @@ class Trap:
         trap = self
 
         def trapped(*args, **kwargs):
+            if trap.owner is not threading.Thread and not called_by_us():
+                return trap.method(*args, **kwargs)
             with trap.lock:
                 trap.calls += 1
                 hit = trap.calls == trap.step or (trap.forever and trap.calls > trap.step)
@@ -87,6 +99,13 @@ TRAPS = [
     (ThreadPoolExecutor, "submit", MemoryError()),
     (Alarm, "after", RuntimeError(NO_THREAD)),
     (Alarm, "after", MemoryError()),
+    # What blocks: on a socket, for a name, a connection or a handshake, and between two attempts.
+    (Wire, "send", MemoryError()),
+    (Wire, "recv_into", MemoryError()),
+    (Wire, "_wait", MemoryError()),
+    (transport, "open_socket", MemoryError()),
+    (threading.Condition, "wait", MemoryError()),
+    (threading.Event, "wait", RuntimeError()),
 ]
 
 
@@ -118,6 +137,103 @@ def test_every_future_resolves_whatever_raises(sandbox, trap, forever):
         assert stats.submitted == stats.done + stats.failed + stats.cancelled
         assert executor.limit.running == 0
     assert step > 1
+
+
+class Locks:
+    """Makes the locks of the package such that the one taken as number *step* raises instead."""
+
+    def __init__(self, error, step):
+        self.error, self.step = error, step
+        self.calls = 0
+        self.lock, self.rlock = threading.Lock, threading.RLock
+        self.armed = False
+        self.where = None
+
+    def __enter__(self):
+        threading.Lock = self._made_by(self.lock)
+        threading.RLock = self._made_by(self.rlock)
+        return self
+
+    def __exit__(self, *_):
+        threading.Lock, threading.RLock = self.lock, self.rlock
+        self.armed = False
+        self.error = None  # its frames hold what they could not give back
+
+    def _made_by(self, make):
+        def made():
+            ours = sys._getframe(1).f_globals["__name__"].startswith("shotgun_executor.")
+            return TrappedLock(self, make()) if ours else make()
+
+        return made
+
+    def taken(self):
+        """Called before one is taken."""
+        if self.armed:
+            self.calls += 1
+            if self.calls == self.step:
+                frame = sys._getframe(2)
+                self.where = " < ".join(_calls_from(frame, 6))
+                raise self.error
+
+
+def _calls_from(frame, count):
+    """Where *frame* is, and what called it."""
+    while frame is not None and count:
+        yield f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+        frame, count = frame.f_back, count - 1
+
+
+class TrappedLock:
+    """A lock that asks before it is taken; else as the one that it stands for."""
+
+    def __init__(self, locks, lock):
+        self._locks, self._lock = locks, lock
+
+    def acquire(self, *args, **kwargs):
+        self._locks.taken()
+        return self._lock.acquire(*args, **kwargs)
+
+    def __enter__(self):
+        self._locks.taken()
+        return self._lock.__enter__()
+
+    def __exit__(self, *error):
+        return self._lock.__exit__(*error)
+
+    def __getattr__(self, name):  # what a Condition asks of a re-entrant lock
+        return getattr(self._lock, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("error", [MemoryError, RecursionError], ids=lambda error: error.__name__)
+def test_every_future_resolves_whichever_lock_raises(sandbox, caplog, error):
+    """An error in place of each lock in turn, on whatever thread: nothing is lost by it."""
+    # A record of the log would keep those frames too.
+    for name in ("concurrent.futures", "shotgun_executor"):
+        caplog.set_level(logging.CRITICAL + 1, name)
+    errors: list = []
+    step = 0
+    hit = True
+    while hit:
+        step += 1
+        with Locks(error(f"lock {step}"), step) as locks:
+            executor = ShotgunExecutor(
+                sandbox.url, **sandbox.credentials, max_workers=2, retries=QUICK
+            )
+            executor.connect()
+            locks.armed = True
+            futures = everything(executor, errors)
+            late = concurrent.futures.wait(futures, LONG).not_done
+            locks.armed = False
+            hit = locks.calls >= step
+        assert not late, f"{late} after {locks.where}"
+        assert executor.submit(len, "ab").result(LONG) == 2, locks.where
+        in_thread(executor.shutdown)()
+        stats = executor.stats()
+        assert stats.submitted == stats.done + stats.failed + stats.cancelled, locks.where
+        assert executor.limit.running == 0, locks.where
+        errors.clear()
+    assert step > 30
 
 
 def test_callback_that_raises_system_exit_ends_no_cascade():

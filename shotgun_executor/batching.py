@@ -14,9 +14,9 @@ from shotgun_api3.shotgun import Shotgun
 
 from shotgun_executor.attempts import Attempts
 from shotgun_executor.carrier import Carrier
-from shotgun_executor.dispatch import dependency_failed
 from shotgun_executor.member import Member, Place
 from shotgun_executor.mirror import _as_future, check_arguments
+from shotgun_executor.needs import dependency_failed
 from shotgun_executor.plain import copy_plain
 
 if TYPE_CHECKING:

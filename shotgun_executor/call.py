@@ -7,6 +7,8 @@ import contextlib
 import contextvars
 import enum
 import itertools
+import os
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
@@ -29,7 +31,18 @@ if TYPE_CHECKING:
     from shotgun_executor.parts import Parts
     from shotgun_executor.retry import Retries
 
-__all__ = ["DEFAULT", "DELAYED", "READY", "TAKEN", "Call", "End", "Options", "State", "Unfinished"]
+__all__ = [
+    "DEFAULT",
+    "DELAYED",
+    "READY",
+    "TAKEN",
+    "Call",
+    "End",
+    "Options",
+    "State",
+    "Unfinished",
+    "submitted_at",
+]
 
 
 class State(enum.Enum):
@@ -372,6 +385,17 @@ class Call:
         """Let go of what is no longer needed: it will not run."""
         self.label = str(self)  # while the function is there to tell
         self.function, self.args, self.kwargs, self.needs = _nothing, (), {}, []
+
+
+def submitted_at() -> tuple[str, int]:
+    """The file and line of the user's that submits a call: the first that is not of the package."""
+    frame = sys._getframe(1)
+    while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+_PACKAGE = os.path.dirname(__file__) + os.sep  # noqa: PTH120 - compared with co_filename
 
 
 def name_of(function: Callable[..., Any]) -> str:

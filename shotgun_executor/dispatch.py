@@ -14,22 +14,23 @@ import contextlib
 import functools
 import logging
 import os
-import sys
 import threading
 import time
-import weakref
 from collections import deque
 from concurrent.futures.thread import BrokenThreadPool
 from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol
 
 from shotgun_executor.alarm import Alarm
-from shotgun_executor.call import DEFAULT, DELAYED, READY, TAKEN, Call, End, State
-from shotgun_executor.errors import DependencyError, TooManyCalls
+from shotgun_executor.call import DEFAULT, DELAYED, READY, TAKEN, Call, End, State, submitted_at
+from shotgun_executor.errors import TooManyCalls
+from shotgun_executor.exiting import finish_at_exit, threads_can_start
 from shotgun_executor.limit import Limit, Told, admit
 from shotgun_executor.line import Line
+from shotgun_executor.needs import Need, dependency_failed, failure_of
 from shotgun_executor.observing import Observers
 from shotgun_executor.opening import Aborted
 from shotgun_executor.retry import Sent, sent_of
+from shotgun_executor.runner import Runner
 from shotgun_executor.stats import Counters
 from shotgun_executor.waiting import help_along
 
@@ -41,15 +42,12 @@ if TYPE_CHECKING:
     from shotgun_executor.connection import Connection
     from shotgun_executor.future import Future
 
-__all__ = ["Dispatch", "Source", "dependency_failed"]
+__all__ = ["Dispatch", "Source"]
 
 LOG = logging.getLogger("shotgun_executor")
 
 _LOT = 100
 """How many calls that have ended are counted at a time; by those who ask for numbers, all."""
-
-# Those whose calls the interpreter would wait for at its exit.
-_alive: weakref.WeakSet[Dispatch] = weakref.WeakSet()
 
 
 class Source(Protocol):
@@ -140,12 +138,10 @@ class Dispatch:
         # Futures that nobody wants any more, left by destructors, which must take no lock.
         self._dropped: deque[Future[Any]] = deque()
         self._counters = Counters()
-        # What has ended and is to be counted; added to without the lock.
-        self._endings: deque[tuple[str, Optional[bool], float, Optional[float]]] = deque()
         self.observers = Observers()
         limit.serve(max_runners)
         self._served = True  # the limit counts our workers; until all has ended
-        _alive.add(self)
+        finish_at_exit(self)
 
     def submit(
         self,
@@ -185,7 +181,7 @@ class Dispatch:
             label=label,
             attempts=attempts,
             options=options,
-            site=None if promised else _submitted_at(),
+            site=None if promised else submitted_at(),
         )
         future = call.future
         runner = Runner(self)
@@ -209,7 +205,7 @@ class Dispatch:
             if run_here:
                 self._run_as_guest(call)
             for need in needs:
-                need.add_done_callback(_Need(self, call))
+                need.add_done_callback(Need(self, call))
         except BaseException as error:  # refused, or Ctrl-C at any point in between
             accepted = call.state is not State.NEW
             try:
@@ -341,7 +337,7 @@ class Dispatch:
         after this, so one begins now though there may be no room for it. Where no thread can be
         started even now (on Python 3.12), this one is that worker.
         """
-        here = Runner(self) if self._busy() and not _threads_can_start() else None
+        here = Runner(self) if self._busy() and not threads_can_start() else None
         if here is not None:
             with self.lock:
                 self.limit.enter(self, None, anyway=True)
@@ -465,23 +461,16 @@ class Dispatch:
         call.counted = True
         cancelled = isinstance(error, concurrent.futures.CancelledError)
         run = time.monotonic() - call.since if call.number else None
-        # Counted by who comes by with the lock: taking it once more for each call costs too much.
         outcome = None if cancelled else error is not None
-        self._endings.append((call.method, outcome, call.queued, run))
+        self._counters.ended(call.method, outcome, call.queued, run)
         if self.observers:
             self.observers.tell(call.event("ended", error))
-
-    def _count_endings(self) -> None:
-        """Under the lock: count the calls that have ended."""
-        endings, ended = self._endings, self._counters.ended
-        while endings:
-            ended(*endings.popleft())
 
     def count_calls(self) -> dict[str, Any]:
         """The numbers of calls, all of one moment; see ``Stats``."""
         with self.lock:
-            self._count_endings()
             counters = self._counters
+            counters.count_endings()
             totals = counters.totals()
             delayed = sum(call.state is DELAYED for call in self._aside)
             waiting = len(self._aside) - delayed
@@ -508,8 +497,7 @@ class Dispatch:
 
     def _accept(self, call: Call) -> None:
         self._counters.submitted += 1
-        if len(self._endings) > 10 * _LOT:  # no worker comes by: they were cancelled
-            self._count_endings()
+        self._counters.count_endings(10 * _LOT)  # no worker comes by, if they were cancelled
         self._pending += 1
         if call.needs:
             call.state = State.BLOCKED
@@ -574,8 +562,7 @@ class Dispatch:
         with self.lock:
             if runner not in self._runners:
                 return None  # it was given up: the stdlib could not start a thread for it
-            if len(self._endings) > _LOT:
-                self._count_endings()
+            self._counters.count_endings(_LOT)
             call, pause = self._next_in_line(runner, passed_over)
             while pause and self._exiting:
                 self._idle.wait(pause)  # without the lock
@@ -656,7 +643,7 @@ class Dispatch:
         if call.parts is not None:  # it looks itself at how they ended
             self.unblock(call)
             return
-        error = _failure(need)
+        error = failure_of(need)
         if error is None and not need.cancelled():
             with self.lock:
                 call.open_needs -= 1
@@ -676,7 +663,7 @@ class Dispatch:
             # Those of them that are yet to be noted are counted twice then: it may fall below zero.
             call.open_needs = len(call.needs) - len(done)
         for need in done if call.parts is None else ():
-            error = _failure(need)
+            error = failure_of(need)
             if error is not None or need.cancelled():
                 self._end_without_run(call, error and dependency_failed(call, error))
                 return
@@ -796,7 +783,7 @@ class Dispatch:
         if not known:
             call.future.add_done_callback(parts.stop_with)
         for need in needs:
-            need.add_done_callback(_Need(self, call))
+            need.add_done_callback(Need(self, call))
         if not needs:
             self.unblock(call)
 
@@ -1052,81 +1039,8 @@ class Dispatch:
                 call.fail(error)
 
 
-class Runner:
-    """What is handed to a worker thread: it runs calls until none waits."""
-
-    __slots__ = ("_dispatch", "calls", "handed_over", "keep", "ran")
-
-    def __init__(self, dispatch: Dispatch) -> None:
-        self._dispatch = dispatch
-        self.ran = False  # it has had its turn
-        self.keep: Any = None  # the executor: while it has work, it lives
-        self.calls: list[Call] = []  # that it runs, each within the one before
-        self.handed_over = False  # the stdlib's pool has it
-
-    def __call__(self) -> None:
-        """Run calls; on the worker thread."""
-        self._dispatch.run(self)
-
-    def ended(self, ended: concurrent.futures.Future[None]) -> None:
-        """The callback of the stdlib's future of this run."""
-        self._dispatch.runner_ended(self, ended)
-
-
-class _Need:
-    """The callback of a future that a call needs; lets go of the call once it was called.
-
-    A future keeps its callbacks. If they kept the calls, a long chain of calls would be freed each
-    within the one before.
-    """
-
-    __slots__ = ("_call", "_dispatch")
-
-    def __init__(self, dispatch: Dispatch, call: Call) -> None:
-        self._dispatch: Optional[Dispatch] = dispatch
-        self._call: Optional[Call] = call
-
-    def __call__(self, need: concurrent.futures.Future[Any]) -> None:
-        dispatch, call = self._dispatch, self._call
-        self._dispatch = self._call = None
-        if dispatch is None or call is None:
-            return
-        try:
-            dispatch.need_is_done(call, need)
-        except BaseException:
-            # The stack was full, say: on another thread there is room. Nobody else would notice.
-            dispatch.alarm.after(0, functools.partial(dispatch.look_again, call))
-            raise
-
-
-def _submitted_at() -> tuple[str, int]:
-    """The file and line of the user's that submits a call: the first that is not of the package."""
-    frame = sys._getframe(2)
-    while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
-        frame = frame.f_back
-    return frame.f_code.co_filename, frame.f_lineno
-
-
-_PACKAGE = os.path.dirname(__file__) + os.sep  # noqa: PTH120 - compared with co_filename
-
-
 def _nothing() -> None:
-    """What is done at the end of a dispatch without an executor, and by a thread on trial."""
-
-
-def _failure(future: concurrent.futures.Future[Any]) -> Optional[BaseException]:
-    """What a finished future failed by; None also if it was cancelled."""
-    return None if future.cancelled() else future.exception()
-
-
-def dependency_failed(call: object, error: BaseException) -> DependencyError:
-    """What *call* fails by when a future that it needs failed by *error*."""
-    cause = error
-    if isinstance(error, DependencyError) and error.__cause__ is not None:
-        cause = error.__cause__  # the first failure says more than a chain of consequences
-    failed = DependencyError(f"{call} was not done, since what it needs failed: {cause}")
-    failed.__cause__ = cause
-    return failed
+    """What is done at the end of a dispatch without an executor."""
 
 
 def _broken_pool(cause: BaseException) -> BrokenThreadPool:
@@ -1136,29 +1050,3 @@ def _broken_pool(cause: BaseException) -> BrokenThreadPool:
     )
     error.__cause__ = cause
     return error
-
-
-def _threads_can_start() -> bool:
-    """Whether a thread can be started; not so at the exit of Python 3.12."""
-    thread = threading.Thread(target=_nothing, daemon=True)
-    try:
-        thread.start()
-    except RuntimeError:
-        return False
-    thread.join()
-    return True
-
-
-def _finish_at_exit() -> None:
-    for dispatch in list(_alive):
-        if not dispatch.forked:
-            dispatch.finish_at_exit()
-
-
-# `atexit` comes too late: before it, the standard library joins the threads of its executors, by
-# this very hook. Those who register later are called earlier. Where the hook is gone, all that was
-# accepted is finished, as the standard library does.
-_register_atexit: Optional[Callable[[Callable[[], None]], None]]
-_register_atexit = getattr(threading, "_register_atexit", None)
-if _register_atexit is not None:
-    _register_atexit(_finish_at_exit)

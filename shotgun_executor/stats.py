@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import threading
-from collections import Counter
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Optional
 
 if TYPE_CHECKING:
@@ -148,18 +148,20 @@ class _Of:
 
 
 class Counters:
-    """What the dispatch counts, under its lock."""
+    """What the dispatch counts, under its lock, but for :meth:`ended`."""
 
     def __init__(self) -> None:
         self.submitted = 0
         self._of: dict[str, _Of] = {}
+        # What has ended and is yet to be counted; added to without the lock.
+        self._endings: deque[tuple[str, Optional[bool], float, Optional[float]]] = deque()
 
     def repeated(self, method: str) -> None:
         """A call is to be made again."""
         self._of_method(method).repeated += 1
 
     def ended(self, method: str, error: Optional[bool], queue: float, run: Optional[float]) -> None:
-        """A call has ended.
+        """A call has ended. Takes no lock: to take it once more for each call costs too much.
 
         Args:
             method: What was called.
@@ -167,16 +169,25 @@ class Counters:
             queue: Seconds that it has waited for a worker.
             run: Seconds that it has run; None: it has not.
         """
-        of = self._of_method(method)
-        if error is None:
-            of.cancelled += 1
-        elif error:
-            of.failed += 1
-        else:
-            of.done += 1
-        of.queue.add(queue)
-        if run is not None:
-            of.run.add(run)
+        self._endings.append((method, error, queue, run))
+
+    def count_endings(self, more_than: int = 0) -> None:
+        """Count the calls that have ended, if they are so many; for who comes by with the lock."""
+        endings = self._endings
+        if len(endings) <= more_than:
+            return
+        while endings:
+            method, error, queue, run = endings.popleft()
+            of = self._of_method(method)
+            if error is None:
+                of.cancelled += 1
+            elif error:
+                of.failed += 1
+            else:
+                of.done += 1
+            of.queue.add(queue)
+            if run is not None:
+                of.run.add(run)
 
     def totals(self) -> dict[str, int]:
         """The sums over all methods."""

@@ -497,15 +497,18 @@ def test_traceback_of_an_error_does_not_grow():
 
 def test_alarm_calls_in_order_and_only_what_was_not_called_off():
     """Each function is called once, at its time, unless it was cancelled."""
-    alarm, called, done = Alarm("test-alarm"), [], threading.Event()
-    late = alarm.after(0.06, lambda: called.append("late"))
-    alarm.after(0.04, lambda: called.append("second"))
-    alarm.after(0.02, lambda: called.append("first"))
-    off = alarm.after(0.03, lambda: called.append("cancelled"))
-    alarm.after(0.05, lambda: 1 / 0)  # is logged, and ends nothing
-    alarm.after(0.08, done.set)
+    alarm, called, done, gate = Alarm("test-alarm"), [], threading.Event(), Gate()
+    alarm.after(0, gate)
+    gate.wait_for(1)  # all are due when it goes on, in the order of times that are seconds apart
+    late = alarm.after(-1, lambda: called.append("late"))
+    alarm.after(-5, lambda: called.append("second"))
+    alarm.after(-9, lambda: called.append("first"))
+    off = alarm.after(-7, lambda: called.append("cancelled"))
+    alarm.after(-3, lambda: 1 / 0)  # is logged, and ends nothing
+    alarm.after(0, done.set)
     off.cancel()
     off.cancel()
+    gate.open()
     assert done.wait(LONG)
     late.cancel()  # too late, without effect
     assert called == ["first", "second", "late"]

@@ -1,0 +1,59 @@
+"""The futures that a call waits for, and what becomes of it when one of them fails."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Optional
+
+from shotgun_executor.errors import DependencyError
+
+if TYPE_CHECKING:
+    import concurrent.futures
+    from typing import Any
+
+    from shotgun_executor.call import Call
+    from shotgun_executor.dispatch import Dispatch
+
+__all__ = ["Need", "dependency_failed", "failure_of"]
+
+
+class Need:
+    """The callback of a future that a call needs; lets go of the call once it was called.
+
+    A future keeps its callbacks. If they kept the calls, a long chain of calls would be freed each
+    within the one before.
+    """
+
+    __slots__ = ("_call", "_dispatch")
+
+    def __init__(self, dispatch: Dispatch, call: Call) -> None:
+        self._dispatch: Optional[Dispatch] = dispatch
+        self._call: Optional[Call] = call
+
+    def __call__(self, need: concurrent.futures.Future[Any]) -> None:
+        """Note that *need* is done."""
+        dispatch, call = self._dispatch, self._call
+        self._dispatch = self._call = None
+        if dispatch is None or call is None:
+            return
+        try:
+            dispatch.need_is_done(call, need)
+        except BaseException:
+            # The stack was full, say: on another thread there is room. Nobody else would notice.
+            dispatch.alarm.after(0, functools.partial(dispatch.look_again, call))
+            raise
+
+
+def failure_of(future: concurrent.futures.Future[Any]) -> Optional[BaseException]:
+    """What a finished future failed by; None also if it was cancelled."""
+    return None if future.cancelled() else future.exception()
+
+
+def dependency_failed(call: object, error: BaseException) -> DependencyError:
+    """What *call* fails by when a future that it needs failed by *error*."""
+    cause = error
+    if isinstance(error, DependencyError) and error.__cause__ is not None:
+        cause = error.__cause__  # the first failure says more than a chain of consequences
+    failed = DependencyError(f"{call} was not done, since what it needs failed: {cause}")
+    failed.__cause__ = cause
+    return failed

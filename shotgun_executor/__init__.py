@@ -18,6 +18,7 @@ from shotgun_executor.errors import DeadlockError as DeadlockError
 from shotgun_executor.errors import DependencyError as DependencyError
 from shotgun_executor.errors import IncompleteError as IncompleteError
 from shotgun_executor.errors import PoolTimeout as PoolTimeout
+from shotgun_executor.errors import ResumeError as ResumeError
 from shotgun_executor.errors import ShutdownError as ShutdownError
 from shotgun_executor.errors import TooManyCalls as TooManyCalls
 from shotgun_executor.errors import UploadError as UploadError
@@ -30,6 +31,8 @@ from shotgun_executor.future import Future as Future
 from shotgun_executor.limit import Limit as Limit
 from shotgun_executor.observing import CallEvent as CallEvent
 from shotgun_executor.planned import PlannedWrite as PlannedWrite
+from shotgun_executor.progress import PublishProgress as PublishProgress
+from shotgun_executor.report import PublishReport as PublishReport
 from shotgun_executor.results import Outcome as Outcome
 from shotgun_executor.retry import Retries as Retries
 from shotgun_executor.stats import CallStats as CallStats
@@ -48,6 +51,9 @@ __all__ = [
     "Outcome",
     "PlannedWrite",
     "PoolTimeout",
+    "PublishProgress",
+    "PublishReport",
+    "ResumeError",
     "Retries",
     "ShotgunExecutor",
     "ShotgunPool",

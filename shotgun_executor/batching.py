@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from shotgun_executor.member import BatchedFuture
     from shotgun_executor.prototype import Prototype
 
+    Before = Callable[[Sequence[Any], Mapping[str, Any]], None]
+
 __all__ = ["BATCHED", "MAX_BYTES", "MAX_REQUESTS", "MAX_WAIT", "Batching", "check_request"]
 
 BATCHED = frozenset({"create", "update", "delete"})
@@ -131,20 +133,35 @@ class Batching:
         return self.submit_method(name, args, kwargs)
 
     def submit_method(
-        self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+        self,
+        name: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        before: Optional[Before] = None,
     ) -> Future[Any]:
-        """Accept a call of the method *name*, one of :data:`BATCHED`."""
+        """Accept a call of the method *name*, one of :data:`BATCHED`.
+
+        *before* is called with its arguments, on the worker, each time before it is sent; what that
+        raises ends the call.
+        """
         check_arguments(Shotgun, name, args, kwargs)
-        return self._accept(name, args, kwargs)
+        return self._accept(name, args, kwargs, before)
 
     def put(self, request: dict[str, Any]) -> Future[Any]:
         """A request as ``batch`` takes it; its future has what ``batch`` returns for it."""
         return self._accept("batch", (request,), {})
 
-    def _accept(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Future[Any]:
+    def _accept(
+        self,
+        name: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        before: Optional[Before] = None,
+    ) -> Future[Any]:
         needs: list[concurrent.futures.Future[Any]] = []
         args, kwargs = copy_plain(args, needs), copy_plain(kwargs, needs)
         member = Member(self, name, args, kwargs, needs)
+        member.before = before
         key = member.key_at_door()
         future = member.future
         try:
@@ -363,6 +380,9 @@ class Batching:
 
     def send(self, members: Sequence[Member]) -> Sequence[Any]:
         """Make the call for *members*, on a worker: what each of them returns."""
+        for member in members:
+            if member.before is not None:
+                member.before(member.args, member.kwargs)
         if len(members) == 1 and members[0].method != "batch":
             member = members[0]
             return [self._make(member.method, member.args, member.kwargs)]

@@ -12,6 +12,7 @@ executor refuses is refused as in the standard library: ``RuntimeError`` after a
     ├── TooManyCalls            max_pending calls wait already, and when_full is "raise"
     ├── DependencyError         a future among the arguments of a call failed
     ├── IncompleteError         a part of a bulk read failed; has what was found
+    ├── ResumeError             a step of an earlier publish is neither taken over nor made again
     ├── DeadlockError           (also a RuntimeError) calls wait for each other in a circle
     └── UploadError             an upload failed; has the HTTP status, and the ids made so far
 
@@ -35,6 +36,7 @@ __all__ = [
     "DependencyError",
     "IncompleteError",
     "PoolTimeout",
+    "ResumeError",
     "ShutdownError",
     "TooManyCalls",
     "UploadError",
@@ -86,6 +88,23 @@ class IncompleteError(ShotgunError):
         self.partial = partial
         self.failed = list(failed)
         self.missing = list(missing)
+
+
+class ResumeError(ShotgunError):
+    """A step of an earlier publish is neither taken over nor made again; the message says why.
+
+    Nobody knows what has become of it, and then :func:`outcome_unknown` is true of the error; or
+    its arguments are not what they were.
+
+    Attributes:
+        item: The key of the item.
+        step: The name of the step.
+    """
+
+    def __init__(self, text: str, item: str, step: str) -> None:
+        super().__init__(text)
+        self.item = item
+        self.step = step
 
 
 class DeadlockError(ShotgunError, RuntimeError):

@@ -50,8 +50,10 @@ from shotgun_executor.options import ExecutorView
 from shotgun_executor.plain import copy_plain
 from shotgun_executor.pool import ConnectionPool, ThreadLeases
 from shotgun_executor.prototype import run_privately
+from shotgun_executor.publishing import Publishing
 from shotgun_executor.results import MapOutcomes, MapResults
 from shotgun_executor.stats import Stats
+from shotgun_executor.thumbnails import Thumbnails
 from shotgun_executor.waiting import in_interrupted_wait
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
     from shotgun_executor.future import Future
     from shotgun_executor.observing import Observer
     from shotgun_executor.planned import PlannedWrite
+    from shotgun_executor.progress import PublishProgress
     from shotgun_executor.retry import Retries
 
     P = ParamSpec("P")
@@ -85,7 +88,7 @@ GRACE = 2.0
 _numbers = itertools.count()
 
 
-class ShotgunExecutor(BulkReads, FutureMethods, ThreadPoolExecutor):
+class ShotgunExecutor(BulkReads, Thumbnails, FutureMethods, ThreadPoolExecutor):
     """A ``ThreadPoolExecutor`` whose workers each have a connection to a site.
 
     ::
@@ -376,6 +379,55 @@ class ShotgunExecutor(BulkReads, FutureMethods, ThreadPoolExecutor):
             TypeError: A request is no dict.
         """
         return self._batch_chunks(requests, chunk_size, ordered=ordered)
+
+    def publishing(
+        self,
+        path: Union[str, os.PathLike[str], None] = None,
+        *,
+        resume: bool = False,
+        repeat_unknown: bool = False,
+        batch_writes: bool = False,
+        progress: Union[bool, str, Callable[[PublishProgress], object]] = False,
+    ) -> Publishing:
+        """Publish items in steps that build on each other, with a report to go on from.
+
+        ::
+
+            with executor.publishing("report.json", resume=True) as publishing:
+                for row in rows:
+                    item = publishing.item(row.shot)
+                    version = item.create("Version", {"code": row.code, "project": project})
+                    item.upload("Version", version, row.movie, field_name="sg_uploaded_movie")
+                    item.upload_thumbnail("Version", version, row.thumbnail)
+            for item in publishing.report:
+                print(item)
+
+        Args:
+            path: Where the report is kept, a line of JSON for each step; None keeps none. In a dry
+                run nothing is written there.
+            resume: Go on from the report that is there, if there is one: what is done is not made
+                again.
+            repeat_unknown: Make steps of the earlier run again of which nobody knows whether the
+                site has carried them out. They may then be there twice.
+            batch_writes: Gather ``create``, ``update`` and ``delete`` steps into batches, as
+                :meth:`batching` does.
+            progress: Show a bar of the bytes that are uploaded, if tqdm is installed; a text stands
+                before it. A function is called with a :class:`PublishProgress` instead.
+
+        Returns:
+            A :class:`~shotgun_executor.publishing.Publishing`, for a ``with`` block.
+
+        Raises:
+            FileExistsError: There is a report, and *resume* was not asked for.
+            ValueError: The file is no report, or that of another site.
+        """
+        return Publishing(
+            *(self, DEFAULT, path),
+            resume=resume,
+            repeat_unknown=repeat_unknown,
+            batch_writes=batch_writes,
+            progress=progress,
+        )
 
     def options(
         self,

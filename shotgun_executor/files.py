@@ -64,9 +64,17 @@ def upload_progress(callback: Callable[[int, int], object]) -> Generator[None, N
             sg.upload("Version", 12, "sh010.mov", field_name="sg_uploaded_movie")
 
     It is called on the thread that sends, with the bytes of the file that were sent and those that
-    it has. When a part is sent again, the count goes back. What it raises ends the upload.
+    it has. When a part is sent again, the count goes back. What it raises ends the upload. Within
+    another such block, both are told.
     """
-    token = _progress.set(callback)
+    outer = _progress.get()
+
+    def both(sent: int, total: int) -> None:
+        if outer is not None:
+            outer(sent, total)
+        callback(sent, total)
+
+    token = _progress.set(callback if outer is None else both)
     try:
         yield
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 from typing import Any
 
-__all__ = ["as_id", "filled", "link"]
+__all__ = ["as_id", "as_type", "filled", "link"]
 
 # What shotgun_api3 keeps of an entity that stands for a link (its payload optimization).
 _KEYS_OF_A_LINK = (
@@ -61,4 +61,11 @@ def as_id(value: Any) -> Any:
     """The id of an entity; anything else as it is."""
     if isinstance(value, dict) and "type" in value and "id" in value:
         return value["id"]
+    return value
+
+
+def as_type(value: Any) -> Any:
+    """The type of an entity; anything else as it is."""
+    if isinstance(value, dict) and "type" in value and "id" in value:
+        return value["type"]
     return value

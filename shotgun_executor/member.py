@@ -8,7 +8,7 @@ import enum
 import inspect
 import json
 import time
-from typing import TYPE_CHECKING, Any, Optional, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
 
 from shotgun_api3.shotgun import Shotgun
 
@@ -60,6 +60,7 @@ class Member:
         "alone",
         "args",
         "batching",
+        "before",
         "claimed",
         "future",
         "keep",
@@ -94,6 +95,7 @@ class Member:
         self.label = f"{method} {shown}".strip()
         # What orders it among the calls of its entity: the entity, or the future of it.
         self.keys: list[Any] = []
+        self.before: Optional[Callable[[Sequence[Any], Mapping[str, Any]], None]] = None
         self.alone = False  # it goes by itself, as the single call that it is
         self.request: dict[str, Any] = {}  # as batch() takes it, unless it goes alone
         self.size = 0  # of the request in bytes, about
@@ -147,7 +149,7 @@ class Member:
     def drop(self) -> None:
         """Let go of what is no longer needed."""
         self.args, self.kwargs, self.needs, self.request = (), {}, (), {}
-        self.keep = None
+        self.keep = self.before = None
         self.future._member = self.future._call = None
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from shotgun_api3.shotgun import Shotgun
 
-from shotgun_executor.filling import as_id, filled
+from shotgun_executor.filling import as_id, as_type, filled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,7 +54,14 @@ LOCAL = frozenset(
 PRIVATE = frozenset({"authenticate_human_user"})
 
 
-_ID_PARAMETERS = frozenset({"attachment_id", "entity_id", "note_id", "page_id"})
+# What an entity stands for where it is given for one of these.
+_PARTS = {
+    "attachment_id": as_id,
+    "entity_id": as_id,
+    "entity_type": as_type,
+    "note_id": as_id,
+    "page_id": as_id,
+}
 
 
 def public_methods(cls: type = Shotgun) -> dict[str, Callable[..., Any]]:
@@ -79,7 +86,7 @@ def invoke_filled(client: Any, name: str, args: Sequence[Any], kwargs: Mapping[s
 
 
 def invoke_with_ids(client: Any, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """Call the method *name*; an entity stands for its id where an id is asked for."""
+    """Call the method *name*; an entity stands for its type or its id where that is asked for."""
     cls: Any = type(client)
     parameters = _ids(cls, name)
     if parameters:
@@ -101,17 +108,17 @@ def _put_ids(
 ) -> None:
     for place, parameter in parameters:
         if place < len(args):
-            args[place] = as_id(args[place])
+            args[place] = _PARTS[parameter](args[place])
         elif parameter in kwargs:
-            kwargs[parameter] = as_id(kwargs[parameter])
+            kwargs[parameter] = _PARTS[parameter](kwargs[parameter])
 
 
 @functools.cache
 def _ids(cls: type, name: str) -> tuple[tuple[int, str], ...]:
-    """The places and names of the parameters that take the id of an entity."""
+    """The places and names of the parameters that take the type or the id of an entity."""
     signature = _signature(cls, name)
     parameters = [] if signature is None else list(signature.parameters)[1:]
-    return tuple((place, name) for place, name in enumerate(parameters) if name in _ID_PARAMETERS)
+    return tuple((place, name) for place, name in enumerate(parameters) if name in _PARTS)
 
 
 def check_arguments(cls: type, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
@@ -163,9 +170,9 @@ class FutureMethods:
     copied, so they may be changed as soon as the method returns.
 
     Any argument, at any depth, may be a future; the call waits for it, without a worker. Its result
-    takes its place: an entity as the id that ``entity_id`` asks for, and within filters and data
-    as a link. If the future fails, the call fails with ``DependencyError`` and is not sent; if
-    it is cancelled, so is the call.
+    takes its place: an entity as the id that ``entity_id`` asks for, or as the type that
+    ``entity_type`` asks for, and within filters and data as a link. If the future fails, the call
+    fails with ``DependencyError`` and is not sent; if it is cancelled, so is the call.
     """
 
     def _submit_method(

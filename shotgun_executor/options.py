@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union
 from shotgun_executor.batching import MAX_BYTES, MAX_REQUESTS, MAX_WAIT
 from shotgun_executor.bulk import BulkReads
 from shotgun_executor.mirror import FutureMethods
+from shotgun_executor.publishing import Publishing
 from shotgun_executor.results import MapOutcomes, MapResults
+from shotgun_executor.thumbnails import Thumbnails
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Mapping, Sequence
 
     from shotgun_api3.shotgun import Shotgun
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from shotgun_executor.call import Options
     from shotgun_executor.executor import ShotgunExecutor
     from shotgun_executor.future import Future
+    from shotgun_executor.progress import PublishProgress
 
     P = ParamSpec("P")
 
@@ -27,7 +31,7 @@ __all__ = ["ExecutorView"]
 T = TypeVar("T")
 
 
-class ExecutorView(BulkReads, FutureMethods):
+class ExecutorView(BulkReads, Thumbnails, FutureMethods):
     """What ``executor.options(...)`` returns: its calls have these options.
 
     It has the methods of the executor that submit calls: those of ``Shotgun``, :meth:`submit`,
@@ -111,6 +115,24 @@ class ExecutorView(BulkReads, FutureMethods):
     ) -> MapOutcomes[Any]:
         """As ``executor.batch_chunks``."""
         return self._executor._batch_chunks(requests, chunk_size, self._options, ordered=ordered)
+
+    def publishing(
+        self,
+        path: Union[str, os.PathLike[str], None] = None,
+        *,
+        resume: bool = False,
+        repeat_unknown: bool = False,
+        batch_writes: bool = False,
+        progress: Union[bool, str, Callable[[PublishProgress], object]] = False,
+    ) -> Publishing:
+        """As ``executor.publishing``; a deadline is that of each step, from its call."""
+        return Publishing(
+            *(self._executor, self._options, path),
+            resume=resume,
+            repeat_unknown=repeat_unknown,
+            batch_writes=batch_writes,
+            progress=progress,
+        )
 
     def _submit_method(
         self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]

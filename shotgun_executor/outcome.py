@@ -6,7 +6,7 @@ import re
 from typing import Any, Optional
 from xmlrpc.client import ProtocolError
 
-__all__ = ["add_text", "mark_unknown", "unknown_form", "unknown_request"]
+__all__ = ["add_text", "is_secret", "mark_unknown", "redacted", "unknown_form", "unknown_request"]
 
 _SECRET = re.compile(r"pass|secret|token|key|auth|credential|cookie|session", re.IGNORECASE)
 # What follows the question mark of a URL may be a signature.
@@ -56,6 +56,11 @@ def unknown_form(path: str, params: Any) -> str:
 def _shown(name: str, params: Any) -> str:
     text = repr(redacted(params))
     return f"{name}({text if len(text) <= _LONGEST else text[:_LONGEST] + '...'})"
+
+
+def is_secret(name: str) -> bool:
+    """Whether what has that name may be secret."""
+    return _SECRET.search(name) is not None
 
 
 def redacted(value: Any) -> Any:

@@ -1,0 +1,183 @@
+"""The file of a publish: a line of JSON for each step, of which the last one counts."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional, Union, cast
+
+from shotgun_executor.outcome import is_secret, redacted
+from shotgun_executor.report import StepReport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Journal", "kept", "read_journal"]
+
+Steps = dict[tuple[str, str], StepReport]
+"""The steps by item and name."""
+
+_FORMAT = 1
+_DATETIME = "$datetime"
+_FIELDS = frozenset(field.name for field in dataclasses.fields(StepReport)) - {"resumed"}
+_GONE = "the earlier run ended while it was running"
+
+
+class Journal:
+    """Keeps the steps of a publish in a file, such that what has ended survives a kill.
+
+    Lines are appended while it runs, each by one write to the system; at the start and at the end
+    the file is written anew, with one line for each step, and replaced as a whole.
+    """
+
+    def __init__(self, path: Union[str, os.PathLike[str]], site: Optional[str]) -> None:
+        """Write to *path*; *site* is the host, None if it is not known."""
+        self.path = Path(path)
+        self._site = site
+        self._file: Optional[int] = None
+
+    def start(self, steps: Iterable[StepReport]) -> None:
+        """Begin with *steps*, those of an earlier run."""
+        self._replace(steps)
+        flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0)
+        self._file = os.open(self.path, flags)
+
+    def append(self, step: StepReport) -> None:
+        """Keep what became of *step*.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        if self._file is not None:
+            line = _line(_record(step))
+            written = os.write(self._file, line)
+            if written != len(line):
+                os.ftruncate(self._file, os.fstat(self._file).st_size - written)
+                raise OSError(f"the disk of {self.path} is full")
+
+    def finish(self, steps: Iterable[StepReport]) -> None:
+        """End with *steps*."""
+        file, self._file = self._file, None
+        if file is not None:
+            os.close(file)
+            self._replace(steps)
+
+    def _replace(self, steps: Iterable[StepReport]) -> None:
+        head = {"publishing": _FORMAT, **({"site": self._site} if self._site else {})}
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        try:
+            with temporary.open("wb") as file:
+                file.write(_line(head))
+                file.writelines(_line(_record(step)) for step in steps)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def read_journal(path: Path, site: Optional[str] = None) -> Steps:
+    """The steps that a file holds, as far as they were written.
+
+    A step that was running when the program ended has an unknown outcome.
+
+    Raises:
+        ValueError: It is no report of a publish, or is about another site than *site*.
+    """
+    content = path.read_bytes()
+    *lines, rest = content.split(b"\n")  # what follows the last newline was not written whole
+    head = _parsed(path, 1, lines[0] if lines else rest)
+    if head.get("publishing") != _FORMAT:
+        raise ValueError(f"{path} is no report of a publish that this version can read")
+    theirs = head.get("site")
+    if site and theirs and theirs != site:
+        raise ValueError(f"{path} is about {theirs}, not {site}: its ids mean nothing there")
+    steps: Steps = {}
+    for number, line in enumerate(lines[1:], 2):
+        step = _step(path, number, line)
+        steps[step.item, step.name] = step
+    return {place: _after_a_kill(step) for place, step in steps.items()}
+
+
+def _after_a_kill(step: StepReport) -> StepReport:
+    if step.state != "running":
+        return step
+    message = f"{_GONE}; {step.message}"
+    return dataclasses.replace(step, state="unknown", error="unknown", message=message)
+
+
+def _step(path: Path, number: int, line: bytes) -> StepReport:
+    record = _parsed(path, number, line)
+    try:
+        found = {name: record[name] for name in _FIELDS if name in record}
+        return StepReport(**{**found, "made": tuple(record.get("made", ()))})
+    except TypeError:
+        raise ValueError(f"{path}, line {number}: it is not that of a step") from None
+
+
+def _parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        record = json.loads(line, object_hook=_revived)
+    except ValueError:
+        record = None
+    if not isinstance(record, dict):
+        raise ValueError(f"{path}, line {number}: it is not that of a report of a publish")
+    return cast("dict[str, Any]", record)
+
+
+def _line(record: dict[str, Any]) -> bytes:
+    text = json.dumps(record, ensure_ascii=False, default=_plain)
+    return text.encode("utf-8", "surrogatepass") + b"\n"
+
+
+def _record(step: StepReport) -> dict[str, Any]:
+    record: dict[str, Any] = {}
+    for field in dataclasses.fields(step):
+        value = getattr(step, field.name)
+        if field.name in _FIELDS and (value != field.default or field.name == "state"):
+            record[field.name] = kept(value) if field.name == "result" else value
+    return record
+
+
+# Values of results
+
+
+def kept(value: Any) -> Any:
+    """What is kept of a result: no secrets, and nothing that JSON cannot hold.
+
+    Fields whose name and text may be secret are left out, and URLs lose what follows the question
+    mark, which may be a signature.
+    """
+    if isinstance(value, dict):
+        items = cast("dict[Any, Any]", value).items()
+        return {str(key): kept(item) for key, item in items if _is_kept(key, item)}
+    if isinstance(value, (list, tuple)):
+        return [kept(item) for item in cast("list[Any]", value)]
+    if isinstance(value, str):
+        return redacted(value)
+    if value is None or isinstance(value, (int, float, datetime.datetime)):
+        return value
+    return None
+
+
+def _is_kept(key: object, value: object) -> bool:
+    if isinstance(value, str):
+        return not is_secret(str(key))
+    kinds = (dict, list, tuple, int, float, datetime.datetime, type(None))
+    return isinstance(value, kinds)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime.datetime):
+        return {_DATETIME: value.isoformat()}
+    raise TypeError(f"a {type(value).__name__} is no JSON")
+
+
+def _revived(found: dict[str, Any]) -> Any:
+    if set(found) == {_DATETIME}:
+        return datetime.datetime.fromisoformat(found[_DATETIME])
+    return found

@@ -1,0 +1,124 @@
+"""How far a publish is: for a function of the user's, or a bar."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import logging
+import threading
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union, cast
+
+if TYPE_CHECKING:
+    from shotgun_executor.steps import Step
+
+__all__ = ["Progress", "PublishProgress"]
+
+LOG = logging.getLogger("shotgun_executor")
+
+
+@dataclasses.dataclass(frozen=True)
+class PublishProgress:
+    """How far a publish is.
+
+    Attributes:
+        items_done: How many items have no step to be done.
+        items: How many items have had a step so far.
+        steps_done: How many steps have ended, however.
+        steps: How many there are so far.
+        bytes_sent: What was sent of the files; less again when an upload is repeated.
+        bytes_total: How large they are, as far as that is known.
+    """
+
+    items_done: int = 0
+    items: int = 0
+    steps_done: int = 0
+    steps: int = 0
+    bytes_sent: int = 0
+    bytes_total: int = 0
+
+
+class Progress:
+    """Counts, and tells a function or a bar."""
+
+    def __init__(self, wanted: Union[bool, str, Callable[[PublishProgress], object]]) -> None:
+        """*wanted* as ``executor.publishing`` takes it."""
+        if not isinstance(wanted, (bool, str)) and not callable(wanted):
+            raise TypeError(
+                f"publishing: progress must be True, a text or a function, not {wanted!r}"
+            )
+        self._wanted = wanted
+        self._bar: Any = None
+        # Re-entrant, since a callback may submit a step. The function is called under it, so that
+        # it gets the counts in their order.
+        self._lock = threading.RLock()
+        self._open: dict[str, int] = {}  # the steps to be done of each item
+        self._now = PublishProgress()
+
+    def begin(self) -> None:
+        """The publish begins."""
+        if self._wanted is not False and not callable(self._wanted):
+            self._bar = _bar(self._wanted if isinstance(self._wanted, str) else None)
+
+    def close(self) -> None:
+        """It has ended."""
+        with self._lock:
+            bar, self._bar = self._bar, None
+            if bar is not None:
+                bar.close()
+
+    def added(self, item: str, size: int) -> None:
+        """There is another step, which sends so many bytes."""
+        with self._lock:
+            left = self._open.get(item)
+            self._open[item] = (left or 0) + 1
+            self._tell(
+                items=1 if left is None else 0,
+                items_done=-1 if left == 0 else 0,
+                steps=1,
+                bytes_total=size,
+            )
+
+    def grew(self, more: int) -> None:
+        """There is so much more to be sent than was known."""
+        if more:
+            with self._lock:
+                self._tell(bytes_total=more)
+
+    def sent(self, step: Step, sent: int, total: int) -> None:
+        """*step* has sent so many bytes by now."""
+        with self._lock:
+            more, step.sent = sent - step.sent, sent
+            self._tell(bytes_sent=more)
+
+    def ended(self, step: Step, item: str) -> None:
+        """*step* of *item* has ended."""
+        with self._lock:
+            self._open[item] -= 1
+            self._tell(items_done=0 if self._open[item] else 1, steps_done=1)
+
+    def _tell(self, **more: int) -> None:
+        counts = {name: getattr(self._now, name) + count for name, count in more.items()}
+        self._now = dataclasses.replace(self._now, **counts)
+        if self._bar is not None:
+            _show(self._bar, self._now)
+        elif callable(self._wanted):
+            try:
+                self._wanted(self._now)
+            except Exception:
+                LOG.exception("a function that is told of the progress of a publish failed")
+                self._wanted = False
+
+
+def _bar(text: Optional[str]) -> Any:
+    """A bar of bytes, if tqdm is installed."""
+    try:
+        tqdm = importlib.import_module("tqdm.auto").tqdm
+    except ImportError:
+        return None
+    return tqdm(total=0, unit="B", unit_scale=True, desc=text)
+
+
+def _show(bar: Any, now: PublishProgress) -> None:
+    bar.total = now.bytes_total
+    bar.set_postfix_str(f"{now.items_done} of {now.items} items", refresh=False)
+    bar.update(now.bytes_sent - cast("int", bar.n))

@@ -1,0 +1,498 @@
+"""Publishes: steps that build on each other, a report of them, and going on from that report."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import os
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
+
+from shotgun_api3.shotgun import Shotgun, ShotgunError
+
+from shotgun_executor.batching import BATCHED
+from shotgun_executor.future import Future
+from shotgun_executor.journal import Journal, kept, read_journal
+from shotgun_executor.mirror import _as_future
+from shotgun_executor.plain import copy_plain
+from shotgun_executor.progress import Progress, PublishProgress
+from shotgun_executor.report import FINISHED, ItemReport, PublishReport, StepReport
+from shotgun_executor.steps import (
+    STEPS,
+    Step,
+    arguments_of,
+    digest_of,
+    finished,
+    hint_of,
+    kind_of,
+    name_of,
+    refused,
+    size_of,
+)
+from shotgun_executor.thumbnails import Thumbnails
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from shotgun_executor.call import Options
+    from shotgun_executor.executor import ShotgunExecutor
+
+__all__ = ["Item", "NamedStep", "Publishing"]
+
+Place = tuple[str, str]
+"""A step: the key of its item, and its name."""
+
+
+class Publishing:
+    """A publish: items, each of which has steps; from ``executor.publishing(...)``.
+
+    Guarantees:
+
+    * A step of an earlier run that is done is not made again, as long as its arguments are the
+      same; its future has the result that was kept.
+    * A step of which nobody knows whether the site has carried it out is not made again unless it
+      is asked for. It was written down as begun before it was sent, so that this holds also when
+      the program was killed.
+    * What has ended is in the file before the block is left, and what has ended before a kill too.
+
+    At the end of the block all steps are waited for. After an exception in the block only those
+    that run are, and the rest is cancelled. Errors of the steps are in their futures and in the
+    :attr:`report`, and are not raised by the block.
+    """
+
+    def __init__(
+        self,
+        executor: ShotgunExecutor,
+        options: Options,
+        path: Union[str, os.PathLike[str], None] = None,
+        *,
+        resume: bool = False,
+        repeat_unknown: bool = False,
+        batch_writes: bool = False,
+        progress: Union[bool, str, Callable[[PublishProgress], object]] = False,
+    ) -> None:
+        """Use ``executor.publishing(...)``."""
+        self._executor = executor
+        self._options = options
+        self._repeat_unknown = repeat_unknown
+        self._batching = executor._batching(options) if batch_writes else None
+        self._progress = Progress(progress)
+        # The state. Guarded by the lock, which is re-entrant since callbacks of futures that are
+        # cancelled come here. The file is written under it.
+        self._lock = threading.RLock()
+        self._items: dict[str, Item] = {}
+        self._reports: dict[Place, StepReport] = {}  # of this run, and then of earlier ones
+        self._earlier, self._journal = self._opened(path, resume=resume)
+        self._steps: dict[Place, Step] = {}  # that this run has been asked for
+        self._by_future: dict[concurrent.futures.Future[Any], Step] = {}
+        self._open: dict[Step, None] = {}  # without an outcome
+        self._begun = False
+        self._closed = False
+
+    def _opened(
+        self, path: Union[str, os.PathLike[str], None], *, resume: bool
+    ) -> tuple[dict[Place, StepReport], Optional[Journal]]:
+        """What an earlier run has done, and the file to write to."""
+        if path is None:
+            if resume:
+                raise ValueError("publishing: resume needs the path of the earlier report")
+            return {}, None
+        prototype = self._executor._prototype
+        site = None if prototype.must_ask_factory else prototype.host
+        earlier: dict[Place, StepReport] = {}
+        if Path(path).exists():
+            if not resume:
+                raise FileExistsError(
+                    f"publishing: {os.fspath(path)} is there already: go on from it with "
+                    f"resume=True, or choose another path"
+                )
+            earlier = read_journal(Path(path), site)
+        elif not Path(path).absolute().parent.is_dir():
+            raise FileNotFoundError(f"publishing: the folder of {os.fspath(path)} does not exist")
+        return earlier, Journal(path, site) if prototype.plan is None else None
+
+    def item(self, key: str) -> Item:
+        """A new item, whose steps are made by its methods.
+
+        Args:
+            key: What it is called in the report; the same in each run.
+
+        Raises:
+            TypeError: The key is no text.
+            ValueError: There is such an item already.
+            RuntimeError: It is not within the ``with`` block.
+        """
+        if not isinstance(key, str):
+            raise TypeError(f"item: the key must be a text such as the name of a shot, not {key!r}")
+        with self._lock:
+            self._refuse_unless_open()
+            if key in self._items:
+                raise ValueError(f"item: there is an item {key!r} already; keys must be unique")
+            item = self._items[key] = Item(self, key)
+        return item
+
+    @property
+    def report(self) -> PublishReport:
+        """What became of the items of this run so far; at any time, from any thread."""
+        with self._lock:
+            items = {key: ItemReport(key) for key in self._items}
+            for key, name in self._steps:
+                items[key].steps[name] = self._reports[key, name]
+        return PublishReport(items)
+
+    def _refuse_unless_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("this publish is over: its `with` block was left")
+        if not self._begun:
+            raise RuntimeError("use `with executor.publishing(...) as publishing:`")
+
+    # Steps
+
+    def accept(
+        self,
+        item: Item,
+        given: Optional[str],
+        method: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+    ) -> Future[Any]:
+        """Accept a step of *item*; *given* is its name, if the user has said."""
+        prototype = self._executor._prototype
+        cls = Shotgun if prototype.must_ask_factory else prototype.client_class
+        arguments = arguments_of(method, args, kwargs, cls)
+        needs: list[concurrent.futures.Future[Any]] = []
+        args, kwargs = copy_plain(args, needs), copy_plain(kwargs, needs)
+        with self._lock:
+            self._refuse_unless_open()
+            step = self._step(item, given, method, arguments, needs)
+            future = self._resumed(item, step, arguments)
+            if future is not None:
+                return future
+            report, place = step.report, (item.key, step.report.name)
+            before = self._reports.get(place)
+            self._reports[place], self._steps[place] = report, step
+        try:
+            step.future = future = self._submit(step, args, kwargs, needs)
+        except BaseException:
+            with self._lock:
+                self._steps.pop(place, None)
+                self._restore(place, before)
+            raise
+        with self._lock:
+            self._by_future[future] = step
+            self._open[step] = None
+        self._progress.added(item.key, report.size or 0)
+        future.add_done_callback(lambda _: self._ended(step))
+        return future
+
+    def _step(
+        self,
+        item: Item,
+        given: Optional[str],
+        method: str,
+        arguments: Mapping[str, Any],
+        needs: Sequence[concurrent.futures.Future[Any]],
+    ) -> Step:
+        name = item.name(given, name_of(method, arguments, self._by_future.get))
+        report = StepReport(
+            *(item.key, name, method),
+            size=size_of(method, arguments),
+            digest=digest_of(method, arguments, self._reference),
+        )
+        known = [self._by_future[need] for need in needs if need in self._by_future]
+        return Step(report, known, began=self._began, tell=self._progress.sent)
+
+    def _reference(self, future: concurrent.futures.Future[Any]) -> Optional[str]:
+        """What stands for *future* in a digest: the step that it is of."""
+        step = self._by_future.get(future)
+        return f"{step.report.item}: {step.report.name}" if step else None
+
+    def _resumed(self, item: Item, step: Step, arguments: Mapping[str, Any]) -> Optional[Any]:
+        """A future that is done, if an earlier run, or the user, decides what becomes of *step*."""
+        report = step.report
+        place = (report.item, report.name)
+        earlier = self._earlier.get(place)
+        if earlier is None or report.name in item.repeated:
+            return None
+        if report.name in item.settled:
+            kind = kind_of(arguments, self._by_future.get)
+            earlier = finished(report, report.method, kind, item.settled[report.name])
+            self._keep(earlier)
+        if earlier.state in FINISHED:
+            if any(need in self._open or need.over for need in step.needs):
+                return None  # what it was made of is made again
+            same = earlier.digest == report.digest and earlier.method == report.method
+            other_file = report.size is not None and earlier.size not in (None, report.size)
+            state = "done" if same and not other_file else "changed"
+            return self._decided(step, dataclasses.replace(earlier, state=state, resumed=True))
+        if earlier.state == "unknown" and (earlier.made or not self._repeat_unknown):
+            return self._decided(step, earlier)
+        return None
+
+    def _decided(self, step: Step, earlier: StepReport) -> Future[Any]:
+        """A future with what is known of *step* from an earlier run."""
+        future: Future[Any] = Future()
+        future.set_running_or_notify_cancel()
+        step.report, step.future = earlier, future
+        if earlier.state == "done":
+            future.set_result(copy_plain(earlier.result))
+        else:
+            error = refused(earlier)
+            step.report = dataclasses.replace(
+                earlier, error=type(error).__name__, message=str(error), resumed=False
+            )
+            future.set_exception(error)
+        place = (earlier.item, earlier.name)
+        self._reports[place], self._steps[place] = step.report, step
+        self._by_future[future] = step
+        self._progress.added(earlier.item, 0)
+        self._progress.ended(step, earlier.item)
+        return future
+
+    def _submit(
+        self,
+        step: Step,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        needs: Sequence[concurrent.futures.Future[Any]],
+    ) -> Future[Any]:
+        method = step.report.method
+        if self._batching is not None and method in BATCHED:
+            return self._batching.submit_method(method, args, kwargs, before=step.begin_in_batch)
+        return self._executor._submit_attempts(
+            step.make, method, args, kwargs, needs, self._options
+        )
+
+    def _restore(self, place: Place, report: Optional[StepReport]) -> None:
+        if report is None:
+            self._reports.pop(place, None)
+        else:
+            self._reports[place] = report
+
+    # What happens to them
+
+    def _began(self, step: Step, arguments: Mapping[str, Any]) -> None:
+        """*step* is about to be sent: say so in the file, before it is."""
+        with self._lock:
+            if step.since is not None:
+                return  # it is made again
+            report = dataclasses.replace(
+                step.report,
+                state="running",
+                message=hint_of(step.report.method, arguments),
+                size=size_of(step.report.method, arguments),
+            )
+            try:
+                self._write(report)
+            except OSError as error:  # not as one: the site has nothing to do with it
+                raise ShotgunError(f"it was not sent: the report fails: {error}") from error
+            more = (report.size or 0) - (step.report.size or 0)
+            step.report, step.since = report, time.monotonic()
+            self._reports[report.item, report.name] = report
+        self._progress.grew(more)
+
+    def _ended(self, step: Step) -> None:
+        """*step* has its outcome: keep it. Once; who comes second waits for the first."""
+        with self._lock:
+            if step.over:
+                return
+            step.over = True
+            step.report = step.with_outcome()
+            self._open.pop(step, None)
+            self._keep(step.report)
+        self._progress.ended(step, step.report.item)
+        self._finish_if_over()
+
+    def _keep(self, report: StepReport) -> None:
+        """Remember *report*, and write it; if that fails, the end of the block tries again."""
+        self._reports[report.item, report.name] = report
+        with contextlib.suppress(OSError):
+            self._write(report)
+
+    def _write(self, report: StepReport) -> None:
+        if self._journal is not None:
+            self._journal.append(report)
+
+    # The end
+
+    def __enter__(self) -> Self:
+        with self._lock:
+            if self._begun:
+                raise RuntimeError("this publish was begun already: make another one")
+            self._reports.update(self._earlier)
+            if self._journal is not None:
+                self._journal.start(self._reports.values())
+            self._begun = True
+        self._progress.begin()
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        """Wait for all steps, after an exception for those that run; then the file is complete."""
+        with self._lock:
+            self._closed = True
+        try:
+            if kind is not None:
+                self._cancel_waiting()
+            elif self._batching is not None:
+                self._batching.hurry()
+            self._wait()
+        except BaseException:  # Ctrl-C, for one
+            self._cancel_waiting()
+            raise
+        finally:
+            self._finish_if_over()
+            self._progress.close()
+
+    def _cancel_waiting(self) -> None:
+        """Cancel what has not started."""
+        for step in reversed(list(self._open)):  # so that none starts in place of another
+            if step.future is not None:
+                step.future.cancel()
+
+    def _wait(self) -> None:
+        for step in list(self._open):
+            if step.future is not None:
+                with contextlib.suppress(concurrent.futures.CancelledError):
+                    step.future.exception()
+                self._ended(step)
+
+    def _finish_if_over(self) -> None:
+        """Complete the file if the block was left and nothing is under way any more."""
+        with self._lock:
+            if self._closed and not self._open and self._journal is not None:
+                self._journal.finish(self._reports.values())
+
+    def __repr__(self) -> str:
+        with self._lock:
+            return f"<Publishing: {len(self._items)} items, {len(self._open)} steps to be done>"
+
+
+class _StepMethods(Thumbnails):
+    """The methods of ``Shotgun`` that may be steps, with the same arguments."""
+
+    batch = _as_future(Shotgun.batch)
+    create = _as_future(Shotgun.create)
+    delete = _as_future(Shotgun.delete)
+    follow = _as_future(Shotgun.follow)
+    revive = _as_future(Shotgun.revive)
+    share_thumbnail = _as_future(Shotgun.share_thumbnail)  # type: ignore[arg-type]  # see _as_future
+    unfollow = _as_future(Shotgun.unfollow)
+    update = _as_future(Shotgun.update)
+    upload = _as_future(Shotgun.upload)
+    upload_filmstrip_thumbnail = _as_future(Shotgun.upload_filmstrip_thumbnail)  # type: ignore[arg-type]  # see _as_future
+    upload_thumbnail = _as_future(Shotgun.upload_thumbnail)  # type: ignore[arg-type]  # see _as_future
+
+
+class Item(_StepMethods):
+    """One item of a publish, such as a shot: its methods are its steps.
+
+    They take the arguments that they take in ``Shotgun``, futures among them, and return a future.
+    A step is called by its method, entity type and field, as "upload Version sg_uploaded_movie",
+    and by a number from the second of that name on; :meth:`step` gives it another name.
+    """
+
+    def __init__(self, publishing: Publishing, key: str) -> None:
+        """Use ``publishing.item(key)``."""
+        self.key = key
+        self._publishing = publishing
+        self._names: set[str] = set()
+        self.repeated: set[str] = set()
+        self.settled: dict[str, Any] = {}
+
+    def step(self, name: str) -> NamedStep:
+        """The same methods, for one step of that name.
+
+        ::
+
+            item.step("left eye").upload("Version", version, left, field_name="sg_left")
+
+        Raises:
+            TypeError: The name is no text, or an empty one.
+        """
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"step: the name must be a text, not {name!r}")
+        return NamedStep(self, name)
+
+    def settle(self, step: str, result: Any) -> None:
+        """Say what a step of an earlier run has made, whose outcome is unknown.
+
+        Before the step is called: its future then has *result*.
+
+        Args:
+            step: The name of the step.
+            result: What it would have returned: the entity that was created, or its id; the id
+                of the Attachment that was uploaded.
+
+        Raises:
+            ValueError: The report has no such step, or it is done.
+        """
+        self._check_earlier("settle", step)
+        self.settled[step] = kept(result)
+
+    def repeat(self, step: str) -> None:
+        """Have a step made again when it is called, whatever the report says of it.
+
+        Raises:
+            ValueError: The report has no such step.
+        """
+        self._check_earlier("repeat", step)
+        self.repeated.add(step)
+
+    def _check_earlier(self, method: str, step: str) -> None:
+        earlier = self._publishing._earlier
+        if (self.key, step) not in earlier:
+            known = ", ".join(repr(name) for key, name in earlier if key == self.key) or "none"
+            raise ValueError(
+                f"{method}: {self.key} has no step {step!r} in the report; it has {known}"
+            )
+        if step in self._names:
+            raise ValueError(f"{method}: the step {step!r} was called already; say so before")
+        if method == "settle" and earlier[self.key, step].state in FINISHED:
+            raise ValueError(f"settle: {step!r} of {self.key} is done; the report has its result")
+
+    def name(self, given: Optional[str], usual: str) -> str:
+        """The name of the next step; for the publishing, under its lock."""
+        if given is not None and given in self._names:
+            raise ValueError(f"{self.key} has a step {given!r} already; names must be unique")
+        name, number = given or usual, 1
+        while name in self._names:
+            number += 1
+            name = f"{usual} {number}"
+        self._names.add(name)
+        return name
+
+    def _submit_method(
+        self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Future[Any]:
+        return self._publishing.accept(self, None, name, args, kwargs)
+
+    def __repr__(self) -> str:
+        return f"<Item {self.key!r}>"
+
+
+class NamedStep(_StepMethods):
+    """The methods of an item, for one step of a name; from ``item.step(name)``."""
+
+    def __init__(self, item: Item, name: str) -> None:
+        """Use ``item.step(name)``."""
+        self._item = item
+        self._name = name
+
+    def _submit_method(
+        self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Future[Any]:
+        return self._item._publishing.accept(self._item, self._name, name, args, kwargs)
+
+
+assert all(hasattr(_StepMethods, name) for name in STEPS)

@@ -1,0 +1,278 @@
+"""The steps of a publish: what each is called, what tells it from others, and how it ends."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import datetime
+import hashlib
+import inspect
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Optional, cast
+
+from shotgun_api3.shotgun import Shotgun
+
+from shotgun_executor.errors import DependencyError, ResumeError, outcome_unknown
+from shotgun_executor.files import upload_progress
+from shotgun_executor.filling import as_id, as_type, filled
+from shotgun_executor.mirror import invoke_with_ids
+from shotgun_executor.outcome import mark_unknown, redacted, unknown_form, unknown_request
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from shotgun_executor.future import Future
+    from shotgun_executor.report import StepReport
+
+__all__ = ["STEPS", "Step", "arguments_of", "digest_of", "finished", "name_of", "refused"]
+
+STEPS = (
+    "batch",
+    "create",
+    "delete",
+    "follow",
+    "revive",
+    "share_thumbnail",
+    "unfollow",
+    "update",
+    "upload",
+    "upload_filmstrip_thumbnail",
+    "upload_thumbnail",
+)
+"""The methods that a step may call: those that write entities and files."""
+
+UPLOADS = frozenset({"upload", "upload_filmstrip_thumbnail", "upload_thumbnail"})
+_MAKES_ATTACHMENTS = UPLOADS | {"share_thumbnail"}
+
+
+class Step:
+    """One step that this run makes.
+
+    ``report``, ``over`` and ``since`` are guarded by the publishing that it is of.
+    """
+
+    __slots__ = ("began", "ended", "future", "needs", "over", "report", "sent", "since", "tell")
+
+    def __init__(
+        self,
+        report: StepReport,
+        needs: Sequence[Step],
+        *,
+        began: Callable[[Step, Mapping[str, Any]], None],
+        tell: Callable[[Step, int, int], None],
+    ) -> None:
+        """Say how it stands.
+
+        Args:
+            report: What is known of it before.
+            needs: The steps whose results are among its arguments.
+            began: Told before it is sent, with its arguments; what it raises ends the step.
+            tell: Told how many bytes of how many it has sent.
+        """
+        self.report = report
+        self.needs = needs
+        self.began = began
+        self.tell = tell
+        self.future: Optional[Future[Any]] = None
+        self.over = False
+        self.since: Optional[float] = None  # when its first attempt began
+        self.sent = 0  # bytes of its file
+
+    def make(self, client: Any, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Make the call, on a worker; all that it needs is there."""
+        args = [filled(value) for value in args]
+        kwargs = {key: filled(value) for key, value in kwargs.items()}
+        self.began(self, arguments_of(name, args, kwargs, type(client)))
+        with upload_progress(self._told):
+            return invoke_with_ids(client, name, args, kwargs)
+
+    def begin_in_batch(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+        """It is about to be sent as a part of a batch."""
+        self.began(self, arguments_of(self.report.method, args, kwargs))
+
+    def _told(self, sent: int, total: int) -> None:
+        self.tell(self, sent, total)
+
+    def with_outcome(self) -> StepReport:
+        """Its report, now that its future is done."""
+        seconds = None if self.since is None else round(time.monotonic() - self.since, 4)
+        report = dataclasses.replace(self.report, seconds=seconds, message=None)
+        future = cast("Future[Any]", self.future)
+        if future.cancelled():
+            return dataclasses.replace(report, state="cancelled")
+        error = future.exception()
+        if error is None:
+            result = future.result()
+            made = _made_by(report.method, result)
+            return dataclasses.replace(report, state="done", result=result, made=made)
+        return self._failed(report, error)
+
+    def _failed(self, report: StepReport, error: BaseException) -> StepReport:
+        if isinstance(error, DependencyError):
+            because = self._because()
+            return dataclasses.replace(report, state="skipped", because=because, seconds=None)
+        made = tuple(getattr(error, "made", None) or ())
+        state = "failed"
+        if outcome_unknown(error) or (made and report.method == "create"):
+            state = "unknown"
+        return dataclasses.replace(
+            report,
+            state=state,
+            made=made,
+            error=type(error).__name__,
+            message=redacted(str(error)),
+        )
+
+    def _because(self) -> Optional[str]:
+        """The name of the step that was not done, with its item if that is another one."""
+        for need in self.needs:
+            future = need.future
+            if future is None or not future.done() or future.cancelled() or not future.exception():
+                continue
+            if need.report.because is not None:
+                return need.report.because
+            other = need.report.item != self.report.item
+            return f"{need.report.item}: {need.report.name}" if other else need.report.name
+        return None
+
+
+# What tells one step from another
+
+
+def arguments_of(
+    method: str, args: Sequence[Any], kwargs: Mapping[str, Any], cls: type = Shotgun
+) -> dict[str, Any]:
+    """The arguments of a call by their names.
+
+    Raises:
+        TypeError: They are not those of the method.
+    """
+    member = getattr(cls, method, None)
+    if not inspect.isfunction(member):
+        member = getattr(Shotgun, method)
+    try:
+        arguments = inspect.signature(member).bind(None, *args, **kwargs).arguments
+    except TypeError as error:
+        raise TypeError(f"{method}() {error}") from None
+    named = dict(list(arguments.items())[1:])
+    named.update(named.pop("kwargs", {}))
+    return named
+
+
+def name_of(method: str, arguments: Mapping[str, Any], step_of: Callable[[Any], Any]) -> str:
+    """What a step is called unless the user says so: its method, entity type and field."""
+    parts = [method, kind_of(arguments, step_of), arguments.get("field_name")]
+    return " ".join(part for part in parts if isinstance(part, str) and part)
+
+
+def kind_of(arguments: Mapping[str, Any], step_of: Callable[[Any], Any]) -> str:
+    """The entity type that a call is about, as far as that is known."""
+    kind = arguments.get("entity_type")
+    step: Optional[Step] = step_of(kind)
+    if step is not None:
+        kind = step.report.name.partition(" ")[2] if step.report.method == "create" else ""
+    kind = as_type(kind)
+    return kind if isinstance(kind, str) else ""
+
+
+def size_of(method: str, arguments: Mapping[str, Any]) -> Optional[int]:
+    """The bytes of the file that a call uploads; None if it uploads none that is known."""
+    path = arguments.get("path") if method in UPLOADS else None
+    try:
+        return Path(path).expanduser().stat().st_size if path else None
+    except (OSError, TypeError, ValueError, RuntimeError):
+        return None
+
+
+def digest_of(
+    method: str, arguments: Mapping[str, Any], reference: Callable[[Any], Optional[str]]
+) -> str:
+    """A short text that is another one when the arguments are others.
+
+    Args:
+        method: The method.
+        arguments: By their names.
+        reference: What stands for a future.
+    """
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, concurrent.futures.Future):
+            return {"step": reference(value)}
+        if isinstance(value, dict):
+            return {str(key): plain(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [plain(item) for item in value]
+        if isinstance(value, (set, frozenset)):
+            return sorted(map(str, value))
+        if isinstance(value, (datetime.date, datetime.time)):
+            return value.isoformat()
+        if isinstance(value, os.PathLike):
+            return os.fspath(value)
+        if value is None or isinstance(value, (str, int, float)):
+            return value
+        return type(value).__qualname__
+
+    text = json.dumps([method, plain(arguments)], sort_keys=True)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+# What was made, and how it is found
+
+
+def _made_by(method: str, result: Any) -> tuple[dict[str, Any], ...]:
+    """The entities that a call has created, by what it returned."""
+    if method in _MAKES_ATTACHMENTS and isinstance(result, int):
+        return ({"type": "Attachment", "id": result},)
+    if method == "create":
+        return ({"type": as_type(result), "id": as_id(result)},)
+    return ()
+
+
+def hint_of(method: str, arguments: Mapping[str, Any]) -> str:
+    """How to find out what has become of a call."""
+    if method in _MAKES_ATTACHMENTS:
+        return unknown_form(method, arguments)
+    named = {"type": as_type(arguments.get("entity_type")), "id": as_id(arguments.get("entity_id"))}
+    rest = {k: v for k, v in arguments.items() if k not in ("entity_type", "entity_id")}
+    return unknown_request(method, {k: v for k, v in {**named, **rest}.items() if v is not None})
+
+
+# Steps of an earlier run
+
+
+def finished(earlier: StepReport, method: str, kind: str, result: Any) -> StepReport:
+    """A step of which the user has said what it returned."""
+    if method == "create" and isinstance(result, int):
+        result = {"type": kind, "id": result}
+    return dataclasses.replace(
+        *(earlier,),
+        state="done",
+        result=result,
+        made=_made_by(method, result),
+        error=None,
+        message=None,
+    )
+
+
+def refused(earlier: StepReport) -> ResumeError:
+    """Why a step of an earlier run is neither taken over nor made again."""
+    item, name = earlier.item, earlier.name
+    again = f"make it again by item.repeat({name!r})"
+    if earlier.state == "changed":
+        made = ", ".join(f"{entity['type']} {entity['id']}" for entity in earlier.made)
+        text = (
+            f"{item}: {name!r} was done before{f' (it made {made})' if made else ''}, with other "
+            f"arguments or another file than now; give the new step another name, or {again}"
+        )
+        return ResumeError(text, item, name)
+    if earlier.made:
+        text = f"{item}: {name!r} was carried out in part: {earlier.message}"
+    else:
+        text = f"{item}: it is not known whether {name!r} was carried out: {earlier.message}"
+    text += f"; say what it made by item.settle({name!r}, ...), or {again}"
+    error = ResumeError(text, item, name)
+    mark_unknown(error, "nothing was sent")
+    return error

@@ -153,10 +153,9 @@ def kept(value: Any) -> Any:
     mark, which may be a signature.
     """
     if isinstance(value, dict):
-        items = cast("dict[Any, Any]", value).items()
-        return {str(key): kept(item) for key, item in items if _is_kept(key, item)}
+        return {str(key): kept(item) for key, item in value.items() if _is_kept(key, item)}
     if isinstance(value, (list, tuple)):
-        return [kept(item) for item in cast("list[Any]", value)]
+        return [kept(item) for item in value]
     if isinstance(value, str):
         return redacted(value)
     if value is None or isinstance(value, (int, float, datetime.datetime)):

@@ -15,13 +15,12 @@ from shotgun_api3.shotgun import Shotgun, ShotgunError
 
 from shotgun_executor.batching import BATCHED
 from shotgun_executor.future import Future
-from shotgun_executor.journal import Journal, kept, read_journal
-from shotgun_executor.mirror import _as_future
+from shotgun_executor.items import Item
+from shotgun_executor.journal import Journal, read_journal
 from shotgun_executor.plain import copy_plain
 from shotgun_executor.progress import Progress, PublishProgress
 from shotgun_executor.report import FINISHED, ItemReport, PublishReport, StepReport
 from shotgun_executor.steps import (
-    STEPS,
     Step,
     arguments_of,
     digest_of,
@@ -32,7 +31,6 @@ from shotgun_executor.steps import (
     refused,
     size_of,
 )
-from shotgun_executor.thumbnails import Thumbnails
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,7 +41,7 @@ if TYPE_CHECKING:
     from shotgun_executor.call import Options
     from shotgun_executor.executor import ShotgunExecutor
 
-__all__ = ["Item", "NamedStep", "Publishing"]
+__all__ = ["Publishing"]
 
 Place = tuple[str, str]
 """A step: the key of its item, and its name."""
@@ -87,7 +85,7 @@ class Publishing:
         # cancelled come here. The file is written under it.
         self._lock = threading.RLock()
         self._items: dict[str, Item] = {}
-        self._reports: dict[Place, StepReport] = {}  # of this run, and then of earlier ones
+        self._reports: dict[Place, StepReport] = {}  # what the file is to hold
         self._earlier, self._journal = self._opened(path, resume=resume)
         self._steps: dict[Place, Step] = {}  # that this run has been asked for
         self._by_future: dict[concurrent.futures.Future[Any], Step] = {}
@@ -142,8 +140,8 @@ class Publishing:
         """What became of the items of this run so far; at any time, from any thread."""
         with self._lock:
             items = {key: ItemReport(key) for key in self._items}
-            for key, name in self._steps:
-                items[key].steps[name] = self._reports[key, name]
+            for (key, name), step in self._steps.items():
+                items[key].steps[name] = step.report
         return PublishReport(items)
 
     def _refuse_unless_open(self) -> None:
@@ -171,7 +169,7 @@ class Publishing:
         with self._lock:
             self._refuse_unless_open()
             step = self._step(item, given, method, arguments, needs)
-            future = self._resumed(item, step, arguments)
+            future = self._resumed(item, step)
             if future is not None:
                 return future
             report, place = step.report, (item.key, step.report.name)
@@ -199,21 +197,22 @@ class Publishing:
         arguments: Mapping[str, Any],
         needs: Sequence[concurrent.futures.Future[Any]],
     ) -> Step:
-        name = item.name(given, name_of(method, arguments, self._by_future.get))
+        kind = kind_of(arguments, self._by_future.get)
+        name = item.name(given, name_of(method, kind, arguments))
         report = StepReport(
             *(item.key, name, method),
             size=size_of(method, arguments),
             digest=digest_of(method, arguments, self._reference),
         )
         known = [self._by_future[need] for need in needs if need in self._by_future]
-        return Step(report, known, began=self._began, tell=self._progress.sent)
+        return Step(report, kind, known, began=self._began, tell=self._progress.sent)
 
     def _reference(self, future: concurrent.futures.Future[Any]) -> Optional[str]:
         """What stands for *future* in a digest: the step that it is of."""
         step = self._by_future.get(future)
         return f"{step.report.item}: {step.report.name}" if step else None
 
-    def _resumed(self, item: Item, step: Step, arguments: Mapping[str, Any]) -> Optional[Any]:
+    def _resumed(self, item: Item, step: Step) -> Optional[Future[Any]]:
         """A future that is done, if an earlier run, or the user, decides what becomes of *step*."""
         report = step.report
         place = (report.item, report.name)
@@ -221,8 +220,7 @@ class Publishing:
         if earlier is None or report.name in item.repeated:
             return None
         if report.name in item.settled:
-            kind = kind_of(arguments, self._by_future.get)
-            earlier = finished(report, report.method, kind, item.settled[report.name])
+            earlier = finished(report, step.kind, item.settled[report.name])
             self._keep(earlier)
         if earlier.state in FINISHED:
             if any(need in self._open or need.over for need in step.needs):
@@ -230,26 +228,27 @@ class Publishing:
             same = earlier.digest == report.digest and earlier.method == report.method
             other_file = report.size is not None and earlier.size not in (None, report.size)
             state = "done" if same and not other_file else "changed"
-            return self._decided(step, dataclasses.replace(earlier, state=state, resumed=True))
+            return self._decided(step, earlier, state)
         if earlier.state == "unknown" and (earlier.made or not self._repeat_unknown):
-            return self._decided(step, earlier)
+            return self._decided(step, earlier, earlier.state)
         return None
 
-    def _decided(self, step: Step, earlier: StepReport) -> Future[Any]:
-        """A future with what is known of *step* from an earlier run."""
+    def _decided(self, step: Step, earlier: StepReport, state: str) -> Future[Any]:
+        """A future with what is known of *step* from an earlier run; the file keeps that."""
         future: Future[Any] = Future()
         future.set_running_or_notify_cancel()
-        step.report, step.future = earlier, future
-        if earlier.state == "done":
+        step.future = future
+        step.report = dataclasses.replace(earlier, state=state, resumed=state == "done")
+        if state == "done":
             future.set_result(copy_plain(earlier.result))
         else:
-            error = refused(earlier)
+            error = refused(step.report)
             step.report = dataclasses.replace(
-                earlier, error=type(error).__name__, message=str(error), resumed=False
+                step.report, error=type(error).__name__, message=str(error)
             )
             future.set_exception(error)
         place = (earlier.item, earlier.name)
-        self._reports[place], self._steps[place] = step.report, step
+        self._reports[place], self._steps[place] = earlier, step
         self._by_future[future] = step
         self._progress.added(earlier.item, 0)
         self._progress.ended(step, earlier.item)
@@ -376,123 +375,3 @@ class Publishing:
     def __repr__(self) -> str:
         with self._lock:
             return f"<Publishing: {len(self._items)} items, {len(self._open)} steps to be done>"
-
-
-class _StepMethods(Thumbnails):
-    """The methods of ``Shotgun`` that may be steps, with the same arguments."""
-
-    batch = _as_future(Shotgun.batch)
-    create = _as_future(Shotgun.create)
-    delete = _as_future(Shotgun.delete)
-    follow = _as_future(Shotgun.follow)
-    revive = _as_future(Shotgun.revive)
-    share_thumbnail = _as_future(Shotgun.share_thumbnail)  # type: ignore[arg-type]  # see _as_future
-    unfollow = _as_future(Shotgun.unfollow)
-    update = _as_future(Shotgun.update)
-    upload = _as_future(Shotgun.upload)
-    upload_filmstrip_thumbnail = _as_future(Shotgun.upload_filmstrip_thumbnail)  # type: ignore[arg-type]  # see _as_future
-    upload_thumbnail = _as_future(Shotgun.upload_thumbnail)  # type: ignore[arg-type]  # see _as_future
-
-
-class Item(_StepMethods):
-    """One item of a publish, such as a shot: its methods are its steps.
-
-    They take the arguments that they take in ``Shotgun``, futures among them, and return a future.
-    A step is called by its method, entity type and field, as "upload Version sg_uploaded_movie",
-    and by a number from the second of that name on; :meth:`step` gives it another name.
-    """
-
-    def __init__(self, publishing: Publishing, key: str) -> None:
-        """Use ``publishing.item(key)``."""
-        self.key = key
-        self._publishing = publishing
-        self._names: set[str] = set()
-        self.repeated: set[str] = set()
-        self.settled: dict[str, Any] = {}
-
-    def step(self, name: str) -> NamedStep:
-        """The same methods, for one step of that name.
-
-        ::
-
-            item.step("left eye").upload("Version", version, left, field_name="sg_left")
-
-        Raises:
-            TypeError: The name is no text, or an empty one.
-        """
-        if not isinstance(name, str) or not name:
-            raise TypeError(f"step: the name must be a text, not {name!r}")
-        return NamedStep(self, name)
-
-    def settle(self, step: str, result: Any) -> None:
-        """Say what a step of an earlier run has made, whose outcome is unknown.
-
-        Before the step is called: its future then has *result*.
-
-        Args:
-            step: The name of the step.
-            result: What it would have returned: the entity that was created, or its id; the id
-                of the Attachment that was uploaded.
-
-        Raises:
-            ValueError: The report has no such step, or it is done.
-        """
-        self._check_earlier("settle", step)
-        self.settled[step] = kept(result)
-
-    def repeat(self, step: str) -> None:
-        """Have a step made again when it is called, whatever the report says of it.
-
-        Raises:
-            ValueError: The report has no such step.
-        """
-        self._check_earlier("repeat", step)
-        self.repeated.add(step)
-
-    def _check_earlier(self, method: str, step: str) -> None:
-        earlier = self._publishing._earlier
-        if (self.key, step) not in earlier:
-            known = ", ".join(repr(name) for key, name in earlier if key == self.key) or "none"
-            raise ValueError(
-                f"{method}: {self.key} has no step {step!r} in the report; it has {known}"
-            )
-        if step in self._names:
-            raise ValueError(f"{method}: the step {step!r} was called already; say so before")
-        if method == "settle" and earlier[self.key, step].state in FINISHED:
-            raise ValueError(f"settle: {step!r} of {self.key} is done; the report has its result")
-
-    def name(self, given: Optional[str], usual: str) -> str:
-        """The name of the next step; for the publishing, under its lock."""
-        if given is not None and given in self._names:
-            raise ValueError(f"{self.key} has a step {given!r} already; names must be unique")
-        name, number = given or usual, 1
-        while name in self._names:
-            number += 1
-            name = f"{usual} {number}"
-        self._names.add(name)
-        return name
-
-    def _submit_method(
-        self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> Future[Any]:
-        return self._publishing.accept(self, None, name, args, kwargs)
-
-    def __repr__(self) -> str:
-        return f"<Item {self.key!r}>"
-
-
-class NamedStep(_StepMethods):
-    """The methods of an item, for one step of a name; from ``item.step(name)``."""
-
-    def __init__(self, item: Item, name: str) -> None:
-        """Use ``item.step(name)``."""
-        self._item = item
-        self._name = name
-
-    def _submit_method(
-        self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
-    ) -> Future[Any]:
-        return self._item._publishing.accept(self._item, self._name, name, args, kwargs)
-
-
-assert all(hasattr(_StepMethods, name) for name in STEPS)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, cast
 
 from shotgun_api3.shotgun import Shotgun
 
+from shotgun_executor.connection import own_class
 from shotgun_executor.errors import DependencyError, ResumeError, outcome_unknown
 from shotgun_executor.files import upload_progress
 from shotgun_executor.filling import as_id, as_type, filled
@@ -27,22 +28,7 @@ if TYPE_CHECKING:
     from shotgun_executor.future import Future
     from shotgun_executor.report import StepReport
 
-__all__ = ["STEPS", "Step", "arguments_of", "digest_of", "finished", "name_of", "refused"]
-
-STEPS = (
-    "batch",
-    "create",
-    "delete",
-    "follow",
-    "revive",
-    "share_thumbnail",
-    "unfollow",
-    "update",
-    "upload",
-    "upload_filmstrip_thumbnail",
-    "upload_thumbnail",
-)
-"""The methods that a step may call: those that write entities and files."""
+__all__ = ["Step", "arguments_of", "digest_of", "finished", "name_of", "refused"]
 
 UPLOADS = frozenset({"upload", "upload_filmstrip_thumbnail", "upload_thumbnail"})
 _MAKES_ATTACHMENTS = UPLOADS | {"share_thumbnail"}
@@ -54,11 +40,12 @@ class Step:
     ``report``, ``over`` and ``since`` are guarded by the publishing that it is of.
     """
 
-    __slots__ = ("began", "ended", "future", "needs", "over", "report", "sent", "since", "tell")
+    __slots__ = ("began", "future", "kind", "needs", "over", "report", "sent", "since", "tell")
 
     def __init__(
         self,
         report: StepReport,
+        kind: str,
         needs: Sequence[Step],
         *,
         began: Callable[[Step, Mapping[str, Any]], None],
@@ -68,11 +55,13 @@ class Step:
 
         Args:
             report: What is known of it before.
+            kind: The entity type that it is about; empty if that is not known.
             needs: The steps whose results are among its arguments.
             began: Told before it is sent, with its arguments; what it raises ends the step.
             tell: Told how many bytes of how many it has sent.
         """
         self.report = report
+        self.kind = kind
         self.needs = needs
         self.began = began
         self.tell = tell
@@ -150,7 +139,7 @@ def arguments_of(
     Raises:
         TypeError: They are not those of the method.
     """
-    member = getattr(cls, method, None)
+    member = getattr(own_class(cls), method, None)
     if not inspect.isfunction(member):
         member = getattr(Shotgun, method)
     try:
@@ -162,18 +151,18 @@ def arguments_of(
     return named
 
 
-def name_of(method: str, arguments: Mapping[str, Any], step_of: Callable[[Any], Any]) -> str:
+def name_of(method: str, kind: str, arguments: Mapping[str, Any]) -> str:
     """What a step is called unless the user says so: its method, entity type and field."""
-    parts = [method, kind_of(arguments, step_of), arguments.get("field_name")]
+    parts = [method, kind, arguments.get("field_name")]
     return " ".join(part for part in parts if isinstance(part, str) and part)
 
 
-def kind_of(arguments: Mapping[str, Any], step_of: Callable[[Any], Any]) -> str:
+def kind_of(arguments: Mapping[str, Any], step_of: Callable[[Any], Optional[Step]]) -> str:
     """The entity type that a call is about, as far as that is known."""
     kind = arguments.get("entity_type")
-    step: Optional[Step] = step_of(kind)
-    if step is not None:
-        kind = step.report.name.partition(" ")[2] if step.report.method == "create" else ""
+    if isinstance(kind, concurrent.futures.Future):
+        step = step_of(kind)
+        return "" if step is None else step.kind
     kind = as_type(kind)
     return kind if isinstance(kind, str) else ""
 
@@ -202,7 +191,9 @@ def digest_of(
         if isinstance(value, concurrent.futures.Future):
             return {"step": reference(value)}
         if isinstance(value, dict):
-            return {str(key): plain(item) for key, item in value.items()}
+            entity = "type" in value and "id" in value  # whatever else is known of it
+            names = ("type", "id") if entity else value
+            return {str(name): plain(value[name]) for name in names}
         if isinstance(value, (list, tuple)):
             return [plain(item) for item in value]
         if isinstance(value, (set, frozenset)):
@@ -243,18 +234,12 @@ def hint_of(method: str, arguments: Mapping[str, Any]) -> str:
 # Steps of an earlier run
 
 
-def finished(earlier: StepReport, method: str, kind: str, result: Any) -> StepReport:
+def finished(report: StepReport, kind: str, result: Any) -> StepReport:
     """A step of which the user has said what it returned."""
-    if method == "create" and isinstance(result, int):
+    if report.method == "create" and isinstance(result, int):
         result = {"type": kind, "id": result}
-    return dataclasses.replace(
-        *(earlier,),
-        state="done",
-        result=result,
-        made=_made_by(method, result),
-        error=None,
-        message=None,
-    )
+    made = _made_by(report.method, result)
+    return dataclasses.replace(report, state="done", result=result, made=made)
 
 
 def refused(earlier: StepReport) -> ResumeError:

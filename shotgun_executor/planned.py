@@ -53,6 +53,7 @@ class Plan:
     def __init__(self, tell: Optional[Callable[[PlannedWrite], object]] = None) -> None:
         """Tell *tell* of each write as it comes, besides the log."""
         self._tell = tell
+        self._telling = threading.RLock()  # one at a time, so that lines stay whole
         self._lock = threading.RLock()  # a garbage collection under it may come back here
         self._writes: list[PlannedWrite] = []
         self._created: dict[tuple[str, int], dict[str, Any]] = {}
@@ -75,7 +76,8 @@ class Plan:
             self._writes.append(write)
         LOG.info("dry run: %s", write)
         if self._tell is not None:
-            self._tell(write)
+            with self._telling:
+                self._tell(write)
 
     def remember(self, record: dict[str, Any]) -> None:
         """An entity was created, or changed, as far as the program can tell."""

@@ -40,7 +40,18 @@ class Step:
     ``report``, ``over`` and ``since`` are guarded by the publishing that it is of.
     """
 
-    __slots__ = ("began", "future", "kind", "needs", "over", "report", "sent", "since", "tell")
+    __slots__ = (
+        "began",
+        "creates",
+        "future",
+        "kind",
+        "needs",
+        "over",
+        "report",
+        "sent",
+        "since",
+        "tell",
+    )
 
     def __init__(
         self,
@@ -69,12 +80,17 @@ class Step:
         self.over = False
         self.since: Optional[float] = None  # when its first attempt began
         self.sent = 0  # bytes of its file
+        self.creates: list[bool] = []  # which requests of a batch make an entity
 
     def make(self, client: Any, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         """Make the call, on a worker; all that it needs is there."""
         args = [filled(value) for value in args]
         kwargs = {key: filled(value) for key, value in kwargs.items()}
-        self.began(self, arguments_of(name, args, kwargs, type(client)))
+        arguments = arguments_of(name, args, kwargs, type(client))
+        if name == "batch":
+            requests = arguments["requests"]
+            self.creates = [request.get("request_type") == "create" for request in requests]
+        self.began(self, arguments)
         with upload_progress(self._told):
             return invoke_with_ids(client, name, args, kwargs)
 
@@ -95,7 +111,7 @@ class Step:
         error = future.exception()
         if error is None:
             result = future.result()
-            made = _made_by(report.method, result)
+            made = _made_by(report.method, result) or _those(result, self.creates)
             return dataclasses.replace(report, state="done", result=result, made=made)
         return self._failed(report, error)
 
@@ -217,9 +233,13 @@ def _made_by(method: str, result: Any) -> tuple[dict[str, Any], ...]:
     """The entities that a call has created, by what it returned."""
     if method in _MAKES_ATTACHMENTS and isinstance(result, int):
         return ({"type": "Attachment", "id": result},)
-    if method == "create":
-        return ({"type": as_type(result), "id": as_id(result)},)
-    return ()
+    return _those([result], [method == "create"])
+
+
+def _those(results: Any, creates: Sequence[bool]) -> tuple[dict[str, Any], ...]:
+    """Those of the results of creates that are entities."""
+    found = [result for result, created in zip(results, creates) if created]
+    return tuple({"type": each["type"], "id": each["id"]} for each in found if "id" in each)
 
 
 def hint_of(method: str, arguments: Mapping[str, Any]) -> str:

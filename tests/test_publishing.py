@@ -212,7 +212,7 @@ def test_publishing_left_by_an_exception_cancels_what_waits(sandbox, project, mo
 
         join = in_thread(resume_when_cancelled)
         other = executor.submit(int)  # cancelled by nobody: only the steps are
-        with pytest.raises(KeyError):
+        with pytest.raises(KeyError):  # noqa: PT012 - it is about the block
             with executor.publishing(report) as publishing:
                 publish(publishing.item("sh010"), project, movie)
                 last.append(publish(publishing.item("sh020"), project, movie)[0])
@@ -339,7 +339,7 @@ def test_publishing_resumes_and_repeats_nothing_that_is_done(
     assert publishing.report["sh010"].steps["update Version"].state == "failed"
     before = requests(sandbox)
     with executor.publishing(report, resume=True) as again:
-        version, upload, noted = publish(again.item("sh010"), project, movie)
+        version, _, noted = publish(again.item("sh010"), project, movie)
     assert isinstance(version, Future)
     assert requests(sandbox) - before == Counter({"update": 1})
     assert again.report.ok

@@ -112,11 +112,11 @@ def _after_a_kill(step: StepReport) -> StepReport:
 
 def _step(path: Path, number: int, line: bytes) -> StepReport:
     record = _parsed(path, number, line)
-    try:
-        found = {name: record[name] for name in _FIELDS if name in record}
-        return StepReport(**{**found, "made": tuple(record.get("made", ()))})
-    except TypeError:
-        raise ValueError(f"{path}, line {number}: it is not that of a step") from None
+    found: dict[str, Any] = {name: record[name] for name in _FIELDS if name in record}
+    found["made"] = tuple(found.get("made", ()))
+    if not all(isinstance(found.get(name), str) for name in ("item", "name", "method")):
+        raise ValueError(f"{path}, line {number}: it is not that of a step")
+    return StepReport(**found)
 
 
 def _parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:

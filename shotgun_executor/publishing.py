@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union, cast
 
 from shotgun_api3.shotgun import Shotgun, ShotgunError
 
@@ -126,7 +126,7 @@ class Publishing:
             ValueError: There is such an item already.
             RuntimeError: It is not within the ``with`` block.
         """
-        if not isinstance(key, str):
+        if not isinstance(cast("object", key), str):
             raise TypeError(f"item: the key must be a text such as the name of a shot, not {key!r}")
         with self._lock:
             self._refuse_unless_open()

@@ -140,3 +140,23 @@ def test_bulk_writes_are_checked_and_counted():
     rows = [line.split() for line in done.stdout.splitlines()[2:]]
     assert [row[-2] for row in rows[:2]] == ["120", "120"]
     assert int(rows[2][-2]) < 20
+
+
+def test_publishes_are_checked_and_counted():
+    """Each way publishes everything over HTTPS, and eight requests are all that one takes."""
+    done = subprocess.run(
+        [
+            *(sys.executable, str(BENCHMARKS / "publishes.py")),
+            *("--count", "6", "--rounds", "1", "--latency", "0", "--workers", "2"),
+        ],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=55,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()[2:]]
+    assert [row[-2] for row in rows[:2]] == ["48", "48"]
+    assert int(rows[2][-2]) < 48

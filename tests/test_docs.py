@@ -65,9 +65,10 @@ def test_readme_examples_run(sandbox: Sandbox, capsys: pytest.CaptureFixture[str
         "['sh010_v001', 'sh020_v001', 'sh030_v001']",
         f"{{'type': 'Version', 'id': {_first_version(sandbox)}, 'description': 'Approved.'}}",
         "3 versions",
-        "3 urgent ones",
+        "True",
+        "4 urgent ones",
         "1 done",
-        "3",
+        "4",
     ]
 
 

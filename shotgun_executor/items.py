@@ -114,6 +114,10 @@ class Item(_StepMethods):
         self._names.add(name)
         return name
 
+    def forget(self, name: str) -> None:
+        """The step of that name was not accepted; for the publishing."""
+        self._names.discard(name)
+
     def _submit_method(
         self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Future[Any]:

@@ -169,18 +169,22 @@ class Publishing:
         with self._lock:
             self._refuse_unless_open()
             step = self._step(item, given, method, arguments, needs)
-            future = self._resumed(item, step)
-            if future is not None:
-                return future
+            resumed = self._resumed(item, step)
             report, place = step.report, (item.key, step.report.name)
             before = self._reports.get(place)
-            self._reports[place], self._steps[place] = report, step
+            if resumed is None:
+                self._reports[place], self._steps[place] = report, step
+        if resumed is not None:  # without the lock: the user's function is told
+            self._progress.added(item.key, 0)
+            self._progress.ended(step, item.key)
+            return resumed
         try:
             step.future = future = self._submit(step, args, kwargs, needs)
         except BaseException:
             with self._lock:
                 self._steps.pop(place, None)
                 self._restore(place, before)
+                item.forget(report.name)
             raise
         with self._lock:
             self._by_future[future] = step
@@ -250,8 +254,6 @@ class Publishing:
         place = (earlier.item, earlier.name)
         self._reports[place], self._steps[place] = earlier, step
         self._by_future[future] = step
-        self._progress.added(earlier.item, 0)
-        self._progress.ended(step, earlier.item)
         return future
 
     def _submit(
@@ -350,8 +352,8 @@ class Publishing:
             self._cancel_waiting()
             raise
         finally:
-            self._finish_if_over()
             self._progress.close()
+            self._finish_if_over()
 
     def _cancel_waiting(self) -> None:
         """Cancel what has not started."""

@@ -130,6 +130,6 @@ def _good(step: StepReport) -> bool:
 
 def _shown(step: StepReport) -> str:
     if step.state == "skipped":
-        return f"{step.name} was skipped because of {step.because}"
+        return f"{step.name} was skipped because of {step.because or step.message}"
     said = f": {step.error}: {step.message}" if step.error else ""
     return f"{step.name} is {step.state}{said}" if step.state != "failed" else f"{step.name}{said}"

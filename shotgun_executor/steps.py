@@ -118,7 +118,11 @@ class Step:
     def _failed(self, report: StepReport, error: BaseException) -> StepReport:
         if isinstance(error, DependencyError):
             because = self._because()
-            return dataclasses.replace(report, state="skipped", because=because, seconds=None)
+            report = dataclasses.replace(report, state="skipped", because=because, seconds=None)
+            if because is not None:
+                return report
+            text = redacted(str(error))  # a future of somebody else's has failed
+            return dataclasses.replace(report, error=type(error).__name__, message=text)
         made = tuple(getattr(error, "made", None) or ())
         state = "failed"
         if outcome_unknown(error) or (made and report.method == "create"):

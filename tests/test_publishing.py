@@ -21,9 +21,11 @@ from shotgun_executor import (
     ResumeError,
     Retries,
     ShotgunExecutor,
+    TooManyCalls,
     outcome_unknown,
     upload_progress,
 )
+from shotgun_executor.journal import Journal, kept
 from tests.support import KEYS, LONG, NOWHERE, in_thread, wait_until
 
 QUICK = Retries(3, first_wait=0.001)
@@ -543,19 +545,89 @@ def test_publishing_step_that_cannot_be_written_down_is_not_sent(
 
 
 def test_publishing_results_survive_as_they_were(executor, project, report):
-    """Times are times again; what may be secret is not in the file."""
-    fields = ["created_at", "sg_secret"]
+    """Times are times again; a URL has lost what may be its signature."""
     for _ in range(2):
         with executor.publishing(report, resume=True) as publishing:
             note = publishing.item("sh010").create(
                 "Note",
                 {"subject": "see https://files.test/a?signature=123", "project": project},
-                fields[:1],
+                ["created_at"],
             )
     assert publishing.report["sh010"].steps["create Note"].resumed
     assert isinstance(note.result()["created_at"], datetime.datetime)
     assert note.result()["subject"] == "see https://files.test/a?***"
     assert "signature" not in report.read_text(encoding="utf-8")
+
+
+def test_publishing_keeps_no_secret_of_a_result():
+    """A text of a name that sounds secret is left out, and so is what JSON cannot hold."""
+    result = {"password_proxy": "abc", "sg_keys": 3, "code": "a", "list": [{"token": "b"}, {1}]}
+    assert kept(result) == {"sg_keys": 3, "code": "a", "list": [{}, None]}
+
+
+def test_publishing_file_without_room_is_told_at_the_end(
+    executor, sandbox, project, report, monkeypatch
+):
+    """If the file cannot be completed the block raises; what was added to it is still there."""
+
+    def full(self, steps):
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):  # noqa: PT012 - it is about the block
+        with executor.publishing(report) as publishing:
+            publishing.item("sh010").create("Note", {"subject": "a", "project": project})
+            monkeypatch.setattr(Journal, "_replace", full)
+    monkeypatch.undo()
+    with executor.publishing(report, resume=True) as publishing:
+        publishing.item("sh010").create("Note", {"subject": "a", "project": project})
+    assert publishing.report["sh010"].steps["create Note"].resumed
+
+
+def test_publishing_of_a_failed_future_of_somebody_else(executor, project):
+    """A step that needs another future, which fails, is skipped and says why."""
+    other = executor.submit(int, "no number")
+    with executor.publishing() as publishing:
+        data = {"subject": "a", "content": other, "project": project}
+        publishing.item("sh010").create("Note", data)
+    step = publishing.report["sh010"].steps["create Note"]
+    assert (step.state, step.because) == ("skipped", None)
+    assert "invalid literal" in str(publishing.report["sh010"])
+
+
+def test_publishing_step_that_was_not_accepted_leaves_its_name(sandbox, project):
+    """After TooManyCalls the same call makes the same step."""
+    with ShotgunExecutor(
+        sandbox.url, **sandbox.credentials, max_workers=1, max_pending=1, when_full="raise"
+    ) as executor:
+        executor.connect()
+        sandbox.hold("create")
+        data = {"subject": "a", "project": project}
+        with executor.publishing() as publishing:
+            item = publishing.item("sh010")
+            item.step("first").create("Note", data)
+            sandbox.wait_for(1, "create")
+            second = item.create("Note", data)
+            with pytest.raises(TooManyCalls):
+                item.update("Note", 1, {"subject": "b"})
+            sandbox.resume()
+            second.result(LONG)
+            item.update("Note", 1, {"subject": "b"})
+    assert list(publishing.report["sh010"].steps) == ["first", "create Note", "update Note"]
+
+
+def test_publishing_progress_may_look_at_the_report(executor, project, report):
+    """A function that asks for the report, from any thread, locks nothing up."""
+    seen: list[int] = []
+
+    def look(now):
+        seen.append(len(publishing.report))
+
+    for _ in range(2):
+        with executor.publishing(report, resume=True, progress=look) as publishing:
+            for number in range(20):
+                publishing.item(f"{number}").create("Note", {"subject": "a", "project": project})
+        assert publishing.report.ok
+        assert seen[-1] == 20
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,7 @@ class Publishing:
         self._open: dict[Step, None] = {}  # without an outcome
         self._begun = False
         self._closed = False
+        self._left = False  # the end of the block did not wait for all
 
     def _opened(
         self, path: Union[str, os.PathLike[str], None], *, resume: bool
@@ -307,8 +308,10 @@ class Publishing:
             step.report = step.with_outcome()
             self._open.pop(step, None)
             self._keep(step.report)
+            last = self._left and not self._open
         self._progress.ended(step, step.report.item)
-        self._finish_if_over()
+        if last:
+            self._finish_if_over()
 
     def _keep(self, report: StepReport) -> None:
         """Remember *report*, and write it; if that fails, the end of the block tries again."""
@@ -369,9 +372,10 @@ class Publishing:
                 self._ended(step)
 
     def _finish_if_over(self) -> None:
-        """Complete the file if the block was left and nothing is under way any more."""
+        """Complete the file, unless Ctrl-C has ended the wait: then the last step does."""
         with self._lock:
-            if self._closed and not self._open and self._journal is not None:
+            self._left = bool(self._open)
+            if not self._left and self._journal is not None:
                 self._journal.finish(self._reports.values())
 
     def __repr__(self) -> str:

@@ -583,6 +583,30 @@ def test_publishing_file_without_room_is_told_at_the_end(
     assert publishing.report["sh010"].steps["create Note"].resumed
 
 
+def test_publishing_whose_end_is_interrupted_completes_its_file(
+    executor, sandbox, project, report, monkeypatch
+):
+    """Ctrl-C while the end waits: what runs goes on, and is in the file when it has ended."""
+    executor.connect()
+    sandbox.hold("create")
+    publishing = executor.publishing(report)
+
+    def interrupted():
+        sandbox.wait_for(1, "create")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(publishing, "_wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - it is about the block
+        with publishing:
+            item = publishing.item("sh010")
+            note = item.create("Note", {"subject": "a", "project": project})
+            item.update("Note", note, {"subject": "b"})
+    assert lines(report)[-1]["state"] in ("running", "cancelled")
+    sandbox.resume()
+    executor.shutdown()
+    assert [step["state"] for step in lines(report)[1:]] == ["done", "cancelled"]
+
+
 def test_publishing_of_a_failed_future_of_somebody_else(executor, project):
     """A step that needs another future, which fails, is skipped and says why."""
     other = executor.submit(int, "no number")

@@ -25,7 +25,7 @@ from shotgun_executor import (
     outcome_unknown,
     upload_progress,
 )
-from shotgun_executor.journal import Journal, kept
+from shotgun_executor.journal import Journal, kept, read_journal
 from tests.support import KEYS, LONG, NOWHERE, in_thread, wait_until
 
 QUICK = Retries(3, first_wait=0.001)
@@ -302,6 +302,23 @@ def test_publishing_in_batches(executor, sandbox, project, report):
         assert len({item.made[0]["id"] for item in publishing.report}) == 20
     assert requests(sandbox)["batch"] <= 10
     assert requests(sandbox)["create"] + requests(sandbox)["update"] <= 3
+
+
+def test_publishing_in_batches_is_written_down_before_it_is_sent(
+    executor, sandbox, project, report
+):
+    """A kill while a batch is on its way leaves each of its steps unknown."""
+    sandbox.hold("batch")
+    with executor.publishing(report, batch_writes=True) as publishing:
+        for number in range(3):
+            item = publishing.item(f"{number}")
+            item.create("Note", {"subject": f"{number}", "project": project})
+        sandbox.wait_for(1, "batch")
+        steps = read_journal(report)
+        sandbox.resume()
+    assert [step.state for step in steps.values()] == ["unknown"] * 3
+    assert "look for a Note with these values" in steps["1", "create Note"].message
+    assert publishing.report.ok
 
 
 def test_publishing_in_batches_tells_the_guilty_one(executor, project):

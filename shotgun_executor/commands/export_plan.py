@@ -26,7 +26,7 @@ class TypePlan(NamedTuple):
     entity_type: str
     fields: list[str]
     filters: list[Any]
-    count: Optional[int]
+    expected: Optional[int]
     """How many rows there were at the start; None: the site cannot tell."""
 
 
@@ -137,5 +137,5 @@ def _counted(executor: ShotgunExecutor, types: list[TypePlan]) -> list[TypePlan]
     for each, future in asked:
         # It is a hint, no more: what is wrong with the type is told when it is read.
         found = None if future.exception() is not None else future.result()["summaries"]["id"]
-        counted.append(each._replace(count=found))
-    return sorted(counted, key=lambda each: -1 if each.count is None else -each.count)
+        counted.append(each._replace(expected=found))
+    return sorted(counted, key=lambda each: -(each.expected or 0))

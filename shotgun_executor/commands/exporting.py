@@ -101,7 +101,7 @@ class _Export:
         if self._folder.resumed:
             say(f"Going on with the export in {self._path}.")
         began = time.monotonic()
-        total = sum(each.count or 0 for each in self._plan.types)
+        total = sum(each.expected or 0 for each in self._plan.types)
         with Progress("rows", total, shown=not self._quiet) as progress:
             try:
                 outcomes = self._export_all(progress)
@@ -139,8 +139,8 @@ class _Export:
             progress.add(state["rows"])
             return Outcome(plan.entity_type, state["rows"], 0)
         ahead = self._workers
-        if plan.count is not None:
-            ahead = min(ahead, max(1, math.ceil(plan.count / _PAGE)))
+        if plan.expected is not None:
+            ahead = min(ahead, max(1, math.ceil(plan.expected / _PAGE)))
         if not self._begin(ahead):
             return Outcome(plan.entity_type, 0, 0)
         try:
@@ -171,7 +171,9 @@ class _Export:
         path = self._folder.file_of(name)
         whole = whole_part(path)
         progress.add(whole.rows)
-        self._folder.note(name, fields=fields, counted=plan.count, complete=False, rows=whole.rows)
+        self._folder.note(
+            name, fields=fields, counted=plan.expected, complete=False, rows=whole.rows
+        )
         path.touch()
         with path.open("r+b") as file:
             file.truncate(whole.size)

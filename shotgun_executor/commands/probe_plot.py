@@ -46,7 +46,9 @@ def draw(steps: Sequence[Step], knee: Optional[Step], title: str, name: str) -> 
     throughput, latency = figure.subplots(1, 2)
     workers = [step.workers for step in steps]
     rates = [step.rate for step in steps]
-    throughput.plot(workers, [rates[0] * n for n in workers], ":", color="gray", label="in step")
+    throughput.plot(
+        workers, [rates[0] * n for n in workers], ":", color="gray", label="in proportion"
+    )
     throughput.plot(workers, rates, "o-", color="C0", label="measured")
     throughput.set_ylabel("calls per second")
     latency.plot(workers, [step.slow * 1e3 for step in steps], "^--", color="C1", label="95 %")
@@ -61,9 +63,8 @@ def _finish(axes: Any, workers: Sequence[int], knee: Optional[Step]) -> None:
     if knee is not None:
         axes.axvline(knee.workers, color="C2", alpha=0.6, label=f"recommended: {knee.workers}")
     axes.set_xlabel("workers")
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(workers, [str(number) for number in workers])
-    axes.minorticks_off()
+    axes.set_xticks(workers)
+    axes.set_xlim(left=0)
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)

@@ -63,7 +63,6 @@ def probe(options: argparse.Namespace) -> int:
     ]
     with open_executor(options, latency=LATENCY, retries=0) as executor:
         _announce(planned, options)
-        executor.connect()
         read = functools.partial(
             executor.shotgun.find, options.type, [], options.fields or ["id"], limit=options.rows
         )
@@ -110,8 +109,10 @@ def _measure_all(
         for step in planned:
             # One executor for all steps: its connections are open by then.
             executor.limit.calls = step.workers
-            _run(executor, read, _Planned(step.workers, step.workers), options.seconds)
-            steps.append(_run(executor, read, step, options.seconds, bar))
+            opened = _run(executor, read, _Planned(step.workers, step.workers), options.seconds)
+            if opened.trouble is None:
+                opened = _run(executor, read, step, options.seconds, bar)
+            steps.append(opened)
             emit(f"{row_of(steps[-1], steps[0])}\n")
             reason = steps[-1].trouble or _too_slow(steps)
             if reason:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Generator, Iterable
 
+    from shotgun_executor.future import Future
+
 __all__ = ["check_fields", "check_types", "find_project", "open_executor"]
 
 _GRACE = 1.0
@@ -81,9 +83,10 @@ def find_project(executor: ShotgunExecutor, text: str) -> dict[str, Any]:
     """
     by_id = text.isdigit()
     filters = [["id", "is", int(text)]] if by_id else [["name", "is", text]]
-    found = executor.find("Project", filters, ["name"], limit=3).result()
+    asked: Future[Any] = executor.find("Project", filters, ["name"], limit=3)
+    found = asked.result()
     if len(found) == 1:
-        project: dict[str, Any] = found[0]
+        project = found[0]
         return {"type": "Project", "id": project["id"], "name": project["name"]}
     if not found:
         raise Refused(f"--project: the site has no project {text!r}; give its name or its id")

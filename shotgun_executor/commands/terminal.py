@@ -57,11 +57,10 @@ class Progress:
     def __init__(self, unit: str, total: Optional[int] = None, *, shown: bool = True) -> None:
         self._lock = threading.Lock()
         self._bar: Any = None
-        if shown:
+        if shown and sys.stderr.isatty():
             with contextlib.suppress(ImportError):
                 tqdm = importlib.import_module("tqdm").tqdm
-                # disable=None: off where the standard error is no terminal.
-                self._bar = tqdm(total=total, unit=f" {unit}", disable=None, file=sys.stderr)
+                self._bar = tqdm(total=total, unit=f" {unit}", file=sys.stderr)
 
     def add(self, count: int) -> None:
         """So many more are done."""

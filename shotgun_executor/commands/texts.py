@@ -66,5 +66,5 @@ def _unsigned(value: Any) -> Any:
         record = cast("dict[str, Any]", value)
         return {name: _unsigned(item) for name, item in record.items()}
     if isinstance(value, list):
-        return [_unsigned(item) for item in cast("list[Any]", value)]
+        return [_unsigned(item) for item in value]
     return value

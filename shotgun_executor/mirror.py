@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from shotgun_api3.shotgun import Shotgun
 
+from shotgun_executor.connection import own_class
 from shotgun_executor.filling import as_id, filled
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def check_arguments(cls: type, name: str, args: Sequence[Any], kwargs: Mapping[s
 
 @functools.cache
 def _signature(cls: type, name: str) -> Any:
-    member = getattr(cls, name, None)
+    member = getattr(own_class(cls), name, None)
     return inspect.signature(member) if inspect.isfunction(member) else None
 
 

@@ -76,7 +76,7 @@ def draw(path, official, rates, latency):
         list(rates), [n * official for n in rates], ":", color="gray", label="workers x official"
     )
     axes.axhline(official, color="C1", label="official client, one call at a time")
-    for workers, rate in rates.items():
+    for workers, rate in list(rates.items())[1:]:
         axes.annotate(
             f"{rate / official:.1f} x",
             (workers, rate),

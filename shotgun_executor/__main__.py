@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from typing import TYPE_CHECKING, Any, Optional
 from xmlrpc.client import ProtocolError
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _PROGRAM = "shotgun-executor"
+_MOST_WORKERS = 256
+_LONGEST = 1e6  # seconds
 
 _ENVIRONMENT = """\
 The site is named by the environment: SHOTGUN_URL, and SHOTGUN_SCRIPT_NAME with
@@ -118,7 +119,7 @@ def _command(
     add("--sandbox", action="store_true", help="work on a local site with a demo show instead")
     add(
         "--workers",
-        type=_count,
+        type=_workers,
         default=workers,
         metavar="N",
         help="how many calls run at a time (default: %(default)s)",
@@ -196,6 +197,12 @@ def _count(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
 
 
+def _workers(text: str) -> int:
+    if text.isdecimal() and 0 < int(text) <= _MOST_WORKERS:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to {_MOST_WORKERS}")
+
+
 def _rows(text: str) -> int:
     if text.isdecimal() and 0 < int(text) <= 500:
         return int(text)
@@ -207,9 +214,9 @@ def _seconds(text: str) -> float:
         seconds = float(text)
     except ValueError:
         seconds = 0.0
-    if 0 < seconds < math.inf:
+    if 0 < seconds < _LONGEST:
         return seconds
-    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds, such as 30")
 
 
 if __name__ == "__main__":

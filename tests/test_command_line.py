@@ -19,13 +19,13 @@ import pytest
 
 from shotgun_executor import ShotgunExecutor
 from shotgun_executor.__main__ import main
-from shotgun_executor.commands import probing
+from shotgun_executor.commands import exporting, probing
 from shotgun_executor.commands.export_folder import whole_part
 from shotgun_executor.commands.probe_steps import Step, recommended, worker_counts
 from shotgun_executor.commands.texts import cell_of, line_of
 from shotgun_executor.sandbox import Sandbox
 from tests.churn import Rows
-from tests.support import LONG, NOWHERE, wait_until
+from tests.support import LONG, NOWHERE, Gate, in_thread, wait_until
 
 ROOT = str(Path(__file__).resolve().parent.parent)
 BIG = ("Version", "Task")
@@ -148,6 +148,7 @@ def test_probe_help_tells_the_rule(run: Callable[..., Ran]):
         (["lookup", "--type", "Shot", "EMPTY"], "has no values"),
         (["lookup", "--type", "Shot", "BINARY"], "UTF-8"),
         (["lookup", "--type", "Shot", "--by", "id", "CODES"], "'x' in the input is none"),
+        (["lookup", "--type", "Shot", "--by", "id", "HUGE"], "'99999999999999999999' in the"),
         (["lookup", "CODES"], "--type"),
     ],
 )
@@ -165,6 +166,7 @@ def test_wrong_command_lines_are_refused(
     Path("FULL/other.txt").write_text("x")
     Path("EMPTY").write_text("\n \n")
     Path("CODES").write_text("1\nx\n")
+    Path("HUGE").write_text("99999999999999999999\n")
     Path("BINARY").write_bytes(b"\xff\xfe\x00")
     before = show.counters().total
     ran = run(*arguments)
@@ -185,6 +187,7 @@ def test_wrong_command_lines_are_refused(
         (["export", "Shot", "--out", "DIR", "--project", "No"], "no project 'No'"),
         (["export", "Shot", "Status", "--out", "DIR", "--project", "1"], "Status belongs to no"),
         (["probe", "--type", "Nothing"], "--type"),
+        (["probe", "--rows", "21"], "--rows: pages of this site have 20 rows"),
         (["lookup", "--type", "Shots", "CODES"], "did you mean Shot?"),
         (["lookup", "--type", "Shot", "--by", "sg_sequence", "CODES"], "cannot be looked up"),
         (["lookup", "--type", "Shot", "--by", "sg_cut_in", "CODES"], "'x' in the input is none"),
@@ -367,9 +370,6 @@ def test_what_is_torn_is_read_again(
     cut = choose.randrange(len(whole))
     path.write_bytes(whole[:cut] + choose.choice([b"", b"\0" * 100, b'{"id":1}\n', b"[]\n"]))
     assert whole_part(path).size <= cut
-    manifest = json.loads((out / "manifest.json").read_text())
-    manifest["types"]["Shot"]["complete"] = False
-    (out / "manifest.json").write_text(json.dumps(manifest))
     assert run(*arguments).code == 0
     assert path.read_bytes() == whole
 
@@ -483,6 +483,37 @@ def test_values_become_plain_json():
         "Shot 1; b"
     )
     assert (cell_of(True), cell_of(None), cell_of(1.5)) == ("true", "", "1.5")
+
+
+def test_export_reads_no_further_than_it_can_write(
+    show: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """While nothing is written, a bounded number of pages is asked for: memory is bounded."""
+    gate = Gate()
+    monkeypatch.setattr(exporting, "line_of", lambda record: gate(line_of(record)))
+    before = reads(show)
+    arguments = ["export", "Version", "--workers", "3", "--out", str(tmp_path / "out")]
+    ended = in_thread(lambda: main(arguments))
+    try:
+        gate.wait_for(1)
+        wait_until(lambda: reads(show) == before + 6)  # three pages that are there, three to come
+        wait_until(lambda: show.counters().in_flight == 0)
+        assert reads(show) == before + 6
+    finally:
+        gate.open()
+    assert ended() == 0
+    assert reads(show) > before + 15
+
+
+def test_a_bar_shows_on_a_terminal(
+    run: Callable[..., Ran], show: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """With tqdm and a terminal there is a bar, and --quiet has none."""
+    monkeypatch.setattr("tqdm.tqdm.monitor_interval", 0)  # its thread would outlive the test
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    arguments = ["export", "Shot", "--out"]
+    assert "40/40" in run(*arguments, tmp_path / "out").err
+    assert "/40" not in run(*arguments, tmp_path / "other", "--quiet").err
 
 
 # probe

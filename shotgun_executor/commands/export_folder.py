@@ -90,6 +90,13 @@ class ExportFolder:
         """What is known of an entity type; empty: it was not begun."""
         return cast("dict[str, Any]", self._manifest["types"].get(entity_type, {}))
 
+    def is_complete(self, entity_type: str) -> bool:
+        """Whether all rows of an entity type are there, in a file of the size that it had."""
+        state, path = self.state(entity_type), self.file_of(entity_type)
+        return bool(
+            state.get("complete") and path.exists() and path.stat().st_size == state["bytes"]
+        )
+
     def note(self, entity_type: str, **values: Any) -> None:
         """Change what is known of an entity type, and write the manifest."""
         with self._lock:

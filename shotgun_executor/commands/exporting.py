@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from shotgun_executor.commands.export_folder import ExportFolder, whole_part
 from shotgun_executor.commands.export_plan import Plan, TypePlan, asked_of, make_plan
-from shotgun_executor.commands.site import open_executor
+from shotgun_executor.commands.site import open_executor, page_size
 from shotgun_executor.commands.terminal import Progress, Refused, say
 from shotgun_executor.commands.texts import line_of
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["export"]
 
-_PAGE = 500
+_FLUSHED = 500
 """Rows after which what was read is handed to the system, and counted."""
 
 
@@ -89,6 +89,7 @@ class _Export:
         self._path = path
         self._workers: int = options.workers
         self._quiet: bool = options.quiet
+        self._page_size = page_size(executor)
         self._stopped = threading.Event()
         # Pages that may be under way, of all types. Guarded by _room.
         self._pages = 2 * self._workers
@@ -135,12 +136,12 @@ class _Export:
 
     def _export_type(self, plan: TypePlan, progress: Progress) -> Outcome:
         state = self._folder.state(plan.entity_type)
-        if state.get("complete") and self._folder.file_of(plan.entity_type).exists():
+        if self._folder.is_complete(plan.entity_type):
             progress.add(state["rows"])
             return Outcome(plan.entity_type, state["rows"], 0)
         ahead = self._workers
         if plan.expected is not None:
-            ahead = min(ahead, max(1, math.ceil(plan.expected / _PAGE)))
+            ahead = min(ahead, max(1, math.ceil(plan.expected / self._page_size)))
         if not self._begin(ahead):
             return Outcome(plan.entity_type, 0, 0)
         try:
@@ -181,10 +182,13 @@ class _Export:
             new, last_id = self._append(file, plan, fields, ahead, whole.last_id, progress)
             file.flush()
             os.fsync(file.fileno())
+            size = file.tell()
         rows = whole.rows + new
         if not self._stopped.is_set():
             now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-            self._folder.note(name, rows=rows, last_id=last_id, complete=True, ended=now)
+            self._folder.note(
+                name, rows=rows, last_id=last_id, bytes=size, complete=True, ended=now
+            )
         return Outcome(name, rows, new)
 
     def _append(
@@ -205,12 +209,12 @@ class _Export:
             for record in found:
                 file.write(line_of(record))
                 new += 1
-                if new % _PAGE == 0:
+                if new % _FLUSHED == 0:
                     file.flush()
-                    progress.add(_PAGE)
+                    progress.add(_FLUSHED)
                     if self._stopped.is_set():
                         break
-        progress.add(new % _PAGE)
+        progress.add(new % _FLUSHED)
         return new, found.last_id
 
     # At the end.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import sys
@@ -14,7 +15,7 @@ from shotgun_executor.commands.site import (
     find_project,
     open_executor,
 )
-from shotgun_executor.commands.terminal import Refused, emit, say
+from shotgun_executor.commands.terminal import Refused, emit, say, use_utf8
 from shotgun_executor.commands.texts import cell_of
 from shotgun_executor.errors import IncompleteError
 
@@ -28,6 +29,8 @@ __all__ = ["lookup"]
 
 _WHOLE = ("number", "percent", "duration", "timecode")
 _TEXTS = ("text", "list", "status_list", "entity_type", "uuid", "date", "color")
+_LIMIT = 1 << 63
+"""No number of a site is as large."""
 _SHOWN = 10
 """Missing values that the summary names."""
 _ROWS = 500
@@ -52,6 +55,7 @@ def lookup(options: argparse.Namespace) -> int:
     Raises:
         Refused: The command line or the input is wrong.
     """
+    use_utf8()
     texts = _read_values(options.file)
     fields = options.fields or ["code" if options.by == "id" else options.by]
     if options.by == "id":
@@ -117,10 +121,11 @@ def _numbers(by: str, texts: Sequence[str], kind: type) -> list[Any]:
 
 
 def _number(by: str, text: str, kind: type) -> Any:
-    try:
-        return kind(text)
-    except ValueError:
-        raise Refused(f"--by: {by} is a number, and {text!r} in the input is none") from None
+    with contextlib.suppress(ValueError):
+        number = kind(text)
+        if -_LIMIT <= number < _LIMIT:  # also no "nan"
+            return number
+    raise Refused(f"--by: {by} is a number, and {text!r} in the input is none")
 
 
 def _filters(

@@ -16,7 +16,7 @@ from shotgun_executor.commands.probe_steps import (
     row_of,
     worker_counts,
 )
-from shotgun_executor.commands.site import open_executor
+from shotgun_executor.commands.site import open_executor, page_size
 from shotgun_executor.commands.terminal import Progress, Refused, emit, say
 from shotgun_executor.retry import is_overload, status_of
 
@@ -63,6 +63,8 @@ def probe(options: argparse.Namespace) -> int:
     ]
     with open_executor(options, latency=LATENCY, retries=0) as executor:
         _announce(planned, options)
+        if options.rows > page_size(executor):  # a call would be several requests
+            raise Refused(f"--rows: pages of this site have {page_size(executor)} rows at most")
         read = functools.partial(
             executor.shotgun.find, options.type, [], options.fields or ["id"], limit=options.rows
         )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from shotgun_executor.future import Future
 
-__all__ = ["check_fields", "check_types", "find_project", "open_executor"]
+__all__ = ["check_fields", "check_types", "find_project", "open_executor", "page_size"]
 
 _GRACE = 1.0
 """Seconds that calls may go on after Ctrl-C or an error."""
@@ -73,6 +73,11 @@ def _site(options: argparse.Namespace, latency: float) -> Generator[dict[str, An
     say(f"On a local site with a demo show{answers}; it ends with this command.")
     with sandbox:
         yield {"base_url": sandbox.url, **sandbox.credentials}
+
+
+def page_size(executor: ShotgunExecutor) -> int:
+    """Rows of the largest page that the site gives; the client asks for as many."""
+    return int(executor.server_info.get("api_max_entities_per_page") or 500)
 
 
 def find_project(executor: ShotgunExecutor, text: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import os
 import sys
 import threading
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-__all__ = ["OutputClosed", "Progress", "Refused", "drop_output", "emit", "say"]
+__all__ = ["OutputClosed", "Progress", "Refused", "drop_output", "emit", "say", "use_utf8"]
 
 
 class Refused(Exception):  # noqa: N818 - says what happened
@@ -41,6 +42,15 @@ def emit(text: str) -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         raise OutputClosed from None
+
+
+def use_utf8() -> None:
+    """Read and write UTF-8, whatever the language of the system is."""
+    for stream in (sys.stdin, sys.stdout):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(
+                encoding="utf-8", errors="strict" if stream is sys.stdin else "replace"
+            )
 
 
 def drop_output() -> None:

@@ -368,7 +368,7 @@ def test_what_is_torn_is_read_again(
     path = out / "Shot.jsonl"
     whole = path.read_bytes()
     cut = choose.randrange(len(whole))
-    path.write_bytes(whole[:cut] + choose.choice([b"", b"\0" * 100, b'{"id":1}\n', b"[]\n"]))
+    path.write_bytes(whole[:cut] + choose.choice([b"", b"\0" * len(whole), b'{"id":1}\n', b"[]\n"]))
     assert whole_part(path).size <= cut
     assert run(*arguments).code == 0
     assert path.read_bytes() == whole
@@ -557,8 +557,17 @@ def test_worker_counts_double():
     ]  # fmt: skip
 
 
-def test_probe_only_reads_and_keeps_to_its_count(run: Callable[..., Ran], show: Sandbox):
+def test_probe_only_reads_and_keeps_to_its_count(
+    run: Callable[..., Ran], show: Sandbox, monkeypatch: pytest.MonkeyPatch
+):
     """A row for each step, a recommendation, no more requests than were announced, no write."""
+    run_step, limits = probing._run, []
+
+    def seen(executor: Any, read: Any, planned: Any, *rest: Any) -> Step:
+        limits.append((planned.workers, executor.limit.calls))
+        return run_step(executor, read, planned, *rest)
+
+    monkeypatch.setattr(probing, "_run", seen)
     show.set_latency(0.005)
     before = show.counters()
     ran = run("probe", "--workers", 4, "--calls", 3, "--type", "Shot")
@@ -569,6 +578,7 @@ def test_probe_only_reads_and_keeps_to_its_count(run: Callable[..., Ran], show: 
     assert [row[1] for row in rows[1:]] == ["10", "10", "12"]
     announced = int(ran.err.partition("at most ")[2].split()[0])
     assert announced == 41
+    assert limits == [(1, 1), (1, 1), (2, 2), (2, 2), (4, 4), (4, 4)]
     assert after.total - before.total <= announced
     assert after.writes == before.writes
     assert after.connections - before.connections <= 4  # kept from step to step

@@ -17,7 +17,7 @@ from typing import Any, Callable, NamedTuple
 
 import pytest
 
-from shotgun_executor import ShotgunExecutor
+from shotgun_executor import ShotgunExecutor, __version__
 from shotgun_executor.__main__ import main
 from shotgun_executor.commands import exporting, probing
 from shotgun_executor.commands.export_folder import whole_part
@@ -110,6 +110,15 @@ def reads(sandbox: Sandbox) -> int:
 
 
 # All commands
+
+
+def test_the_command_is_what_pip_installs():
+    """`shotgun-executor` is the function that `python -m shotgun_executor` calls."""
+    scripts = (Path(ROOT) / "pyproject.toml").read_text().partition("[project.scripts]")[2]
+    assert 'shotgun-executor = "shotgun_executor.__main__:main"' in scripts.splitlines()
+    with running("--version") as process:
+        out, _ = process.communicate(timeout=LONG)
+    assert out == f"shotgun-executor {__version__}\n"
 
 
 @pytest.mark.parametrize("command", [[], ["export"], ["probe"], ["lookup"]])

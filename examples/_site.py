@@ -16,19 +16,23 @@ from shotgun_executor import ShotgunExecutor, site_of_environment
 
 
 @contextlib.contextmanager
-def open_executor(*, shots=40, **settings):
+def open_executor(*, shots=40, latency=0.0, **settings):
     """An executor for the site that the environment names, else for a local demo site.
 
     Args:
         shots: How many shots the demo show has.
+        latency: Seconds that the local site takes for an answer.
         **settings: Arguments of ``ShotgunExecutor``, such as ``max_workers``.
     """
-    with open_site(shots=shots) as site, ShotgunExecutor(**site, **settings) as executor:
+    with (
+        open_site(shots=shots, latency=latency) as site,
+        ShotgunExecutor(**site, **settings) as executor,
+    ):
         yield executor
 
 
 @contextlib.contextmanager
-def open_site(*, shots=40):
+def open_site(*, shots=40, latency=0.0):
     """The same as arguments of ``ShotgunExecutor`` or ``Shotgun``, for programs that need several.
 
     Exits with code 2 when SHOTGUN_URL is set and the credentials are not.
@@ -44,7 +48,7 @@ def open_site(*, shots=40):
     from shotgun_executor.sandbox import Sandbox
 
     print("SHOTGUN_URL is not set: starting a local site with a demo show", file=sys.stderr)
-    with Sandbox(demo=True, shots=shots) as sandbox:
+    with Sandbox(demo=True, shots=shots, latency=latency) as sandbox:
         yield {"base_url": sandbox.url, **sandbox.credentials}
 
 

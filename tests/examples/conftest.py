@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import os
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -44,6 +46,8 @@ def run(
     monkeypatch.setenv("SHOTGUN_SCRIPT_NAME", sandbox.script_name)
     monkeypatch.setenv("SHOTGUN_API_KEY", sandbox.api_key)
 
+    monkeypatch.setattr("tqdm.tqdm.monitor_interval", 0)  # its thread would outlive the test
+
     def run(name: str, *arguments: object) -> Ran:
         monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments)])
         try:
@@ -54,5 +58,24 @@ def run(
             sys.stderr.write(f"{code}\n")  # as the interpreter does at its end
             code = 1
         return Ran(code or 0, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def alone() -> Callable[..., Ran]:
+    """Run an example as a program of its own that no environment names a site to."""
+
+    def run(name: str, *arguments: object) -> Ran:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("SHOTGUN_")}
+        done = subprocess.run(
+            [sys.executable, EXAMPLES / f"{name}.py", *map(str, arguments)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=50,
+            check=False,
+        )
+        return Ran(done.returncode, done.stdout, done.stderr)
 
     return run

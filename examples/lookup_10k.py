@@ -1,9 +1,9 @@
 """Look up many entities by their codes: a list in, a CSV table out.
 
-The input is a text file with a code in each line. The output has a row for each line, in the order of
-the input, with the id and the status; a code that several entities have gets several rows, one that
-none has gets a row without id. 10,000 codes are 20 calls, made in parallel. What was found is counted
-at the end, on standard error.
+The input is a text file with a code in each line. The output has a row for each line, in the order
+of the input, with the id and the status; a code that several entities have gets several rows, one
+that none has gets a row without id. 10,000 codes are 20 calls, made in parallel. What was found is
+counted at the end, on standard error.
 
 Without a file it looks up what the project has, and a code that nothing has.
 
@@ -13,6 +13,7 @@ It ends with 1 if some codes could not be looked up; the table then has all othe
 import argparse
 import csv
 import sys
+from pathlib import Path
 
 from _site import bar, find_project, open_executor
 
@@ -26,7 +27,7 @@ def read_codes(path):
     try:
         if path == "-":
             return [line.strip() for line in sys.stdin if line.strip()]
-        with open(path, encoding="utf-8") as file:
+        with Path(path).open(encoding="utf-8") as file:
             return [line.strip() for line in file if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise SystemExit(f"cannot read {path}: {error}") from None
@@ -39,7 +40,7 @@ def codes_of_project(executor, entity_type, project):
 
 
 def look_up(executor, entity_type, project, codes):
-    """A list of entities for each code, and the codes that could not be looked up, with the reason."""
+    """A list of entities for each code, the codes that could not be looked up, and the reason."""
     calls = -(-len({code.lower() for code in codes}) // CALL)
     with bar(total=calls, desc="Looking up", unit="call") as progress:
 
@@ -78,7 +79,7 @@ def write_table(path, rows):
     if path == "-":
         csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
         return
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    with Path(path).open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows(rows)
 
 

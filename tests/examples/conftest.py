@@ -28,6 +28,7 @@ class Ran(NamedTuple):
 @pytest.fixture
 def load(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
     """Import an example by its name, as a user's script would import one."""
+    monkeypatch.setattr("tqdm.tqdm.monitor_interval", 0)  # its thread would outlive the test
     monkeypatch.syspath_prepend(str(EXAMPLES))
     return importlib.import_module
 
@@ -45,8 +46,6 @@ def run(
     monkeypatch.setenv("SHOTGUN_URL", sandbox.url)
     monkeypatch.setenv("SHOTGUN_SCRIPT_NAME", sandbox.script_name)
     monkeypatch.setenv("SHOTGUN_API_KEY", sandbox.api_key)
-
-    monkeypatch.setattr("tqdm.tqdm.monitor_interval", 0)  # its thread would outlive the test
 
     def run(name: str, *arguments: object) -> Ran:
         monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments)])

@@ -98,7 +98,7 @@ def test_answers_503_change_nothing(load, sandbox, executor, codes, count, calls
 
 
 def test_what_could_not_be_looked_up_is_told(load, table, sandbox, codes, monkeypatch):
-    """If a call fails for good its codes are marked, the others are there, and the exit code is 1."""
+    """If a call fails for good its codes are marked, the others are found; the exit code is 1."""
     module = load("lookup_10k")
     monkeypatch.setattr(module, "find_project", lambda sg, name: {"type": "Project", "id": 1})
     sandbox.fail_next("read", status=500)

@@ -40,20 +40,21 @@ def read_retry_file(path):
 
 def update(executor, tasks, status, size):
     """Update the tasks in batches. Returns the future of each, and whether Ctrl-C has ended it."""
-    futures = {}
-    try:
-        with executor.batching(max_requests=size, max_wait=FOREVER) as batch:
+    futures, interrupted = {}, False
+    with executor.batching(max_requests=size, max_wait=FOREVER) as batch:
+        try:
             for task in tasks:
                 futures[task] = batch.update("Task", task, {"sg_status_list": status})
             batch.flush()
             done = as_completed(futures.values())
             for _ in bar(done, total=len(tasks), desc="Updating", unit="task"):
                 pass
-    except (
-        KeyboardInterrupt
-    ):  # the end of the block has waited for what was on its way, and cancelled the rest
-        return futures, True
-    return futures, False
+        except KeyboardInterrupt:
+            interrupted = True
+            for future in reversed(list(futures.values())):  # the last first: no batch fills up
+                future.cancel()
+            print("Ctrl-C: waiting for what is on its way", file=sys.stderr, flush=True)
+    return futures, interrupted
 
 
 def left_over(tasks, futures):
@@ -62,8 +63,6 @@ def left_over(tasks, futures):
         future = futures.get(task)
         if future is None or future.cancelled():
             yield {"id": task, "outcome": "not sent"}
-        elif not future.done():  # a second Ctrl-C has ended the wait for it
-            yield {"id": task, "outcome": "unknown"}
         elif future.exception() is not None:
             error = future.exception()
             outcome = "unknown" if outcome_unknown(error) else "refused"

@@ -65,13 +65,13 @@ def left_over(tasks, futures):
             yield {"id": task, "outcome": "not sent"}
         elif future.exception() is not None:
             error = future.exception()
-            outcome = "unknown" if outcome_unknown(error) else "refused"
+            outcome = "unknown" if outcome_unknown(error) else "failed"
             yield {"id": task, "outcome": outcome, "error": str(error)}
 
 
 def report(tasks, left, options):
     """Print the summary, and write the retry file."""
-    counts = dict.fromkeys(("refused", "not sent", "unknown"), 0)
+    counts = dict.fromkeys(("failed", "not sent", "unknown"), 0)
     for entry in left:
         counts[entry["outcome"]] += 1
     others = ", ".join(f"{number:,} {outcome}" for outcome, number in counts.items() if number)

@@ -76,12 +76,12 @@ def test_only_the_guilty_of_a_batch_fails(run, load, sandbox, tasks, with_status
     """A task that is gone fails alone: all other batches, and the rest of its own, are applied."""
     made = tasks(500)
     retry, again = tmp_path / "retry", tmp_path / "again"
-    entry = {"id": 999999, "outcome": "refused"}
+    entry = {"id": 999999, "outcome": "failed"}
     ids = [*made[:250], entry["id"], *made[250:]]
     retry.write_text("".join(f"{json.dumps({'id': task})}\n" for task in ids))
     ran = run("bulk_status", "--retry", retry, "--retry-file", again)
     assert ran.code == 1
-    assert ran.out == f"500 of 501 tasks set to ip; 1 refused; see {again}\n"
+    assert ran.out == f"500 of 501 tasks set to ip; 1 failed; see {again}\n"
     assert with_status("ip") == made
     (left,) = entries(again)
     assert "999999" in left.pop("error")

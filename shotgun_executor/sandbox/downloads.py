@@ -18,6 +18,8 @@ from shotgun_executor.sandbox.storage import STORAGE_PATH
 from shotgun_executor.sandbox.uploads import UPLOADS, Place
 
 if TYPE_CHECKING:
+    from aiohttp.abc import AbstractStreamWriter
+
     from shotgun_executor.sandbox.storage import Incoming
 
 __all__ = ["ROUTES", "find_route"]
@@ -151,7 +153,15 @@ class StorageGet(_Stored):
         if name:
             quoted = urllib.parse.quote(name)
             headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quoted}"
-        return web.FileResponse(path, headers=headers)
+        return _File(path, headers=headers)
+
+
+class _File(web.FileResponse):
+    """The bytes of a file. That they were sent is seen by the server too, which prepares again."""
+
+    async def prepare(self, request: web.BaseRequest) -> Optional[AbstractStreamWriter]:
+        """Send them; once, since a second time would break the connection."""
+        return None if self.prepared else await super().prepare(request)
 
 
 class StoragePut(_Stored):

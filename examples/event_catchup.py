@@ -1,18 +1,19 @@
 """Catch up with the event log, and go on with what is new: each event once, in the order of ids.
 
 Events are printed as lines; `handle` is the place for what a tool of yours does with them. What
-lies behind is read in pages of 500, some of them ahead; at the head of the log it is asked every
-few seconds what is new, with `--follow`, until Ctrl-C.
+lies behind is read in pages of 500, some of them ahead; at the head of the log it asks every few
+seconds what is new, with `--follow`, until Ctrl-C.
 
 An id that is missing may belong to an event that is written later, by a transaction that takes
-longer than the next one. So at the head of the log a gap is waited for until it was asked for
-twice; then it is listed as one, and what comes behind it is handled.
+longer than the next one. So what comes behind a gap waits until it is older than `--settle`; then
+the gap is listed as one.
 
 The last id is kept in a file, so that the next run goes on there. Without such a file it starts
 with the first event, or at `--after`.
 """
 
 import argparse
+import datetime
 import itertools
 import os
 import sys
@@ -32,48 +33,42 @@ def handle(event):
     print(event["id"], event["created_at"], event["event_type"], what)
 
 
+def now():
+    """The time, as the site's times can be compared with."""
+    return datetime.datetime.now(datetime.timezone.utc)
+
+
 class Follower:
     """Hands each event on once, in the order of ids."""
 
-    def __init__(self, executor, last_id):
+    def __init__(self, executor, last_id, settle):
         self.executor = executor
         self.last_id = last_id
-        self.gaps = []  # ids that are missing for good, as (first, last)
+        self.settle = datetime.timedelta(seconds=settle)
+        self.gaps = []  # ids that are missing, as (first, last)
         self.count = 0
 
-    def read(self):
-        """The events after the last one, some pages ahead; it ends at the head of the log."""
-        return self.executor.find_iter(
+    def catch_up(self, show=lambda events: events):
+        """Hand on what is new: up to the head of the log, or to a gap that may yet be filled."""
+        with self.executor.find_iter(
             "EventLogEntry", [], FIELDS, ahead=PAGES_AHEAD, after_id=self.last_id
-        )
+        ) as events:
+            for event in show(events):
+                gap = self.gap_before(event)
+                if gap is not None:
+                    if now() - event["created_at"] < self.settle:
+                        return
+                    self.gaps.append(gap)
+                    print(f"missing: {gap[0]} to {gap[1]}", file=sys.stderr)
+                handle(event)
+                self.last_id = event["id"]
+                self.count += 1
 
-    def take(self, event):
-        """Hand one event on; what is missing before it is a gap."""
-        if self.last_id is not None and event["id"] > self.last_id + 1:
-            self.gaps.append((self.last_id + 1, event["id"] - 1))
-            print(f"gap: {self.last_id + 1} to {event['id'] - 1}", file=sys.stderr)
-        handle(event)
-        self.last_id = event["id"]
-        self.count += 1
-
-    def catch_up(self):
-        """Everything up to the head of the log. The gaps in it are old."""
-        with self.read() as events:
-            for event in bar(events, desc="Catching up", unit="event"):
-                self.take(event)
-
-    def poll(self, waited_for):
-        """What is new, up to a gap that is younger than the last poll.
-
-        Returns the id that the next poll waits for; None: there is no gap.
-        """
-        with self.read() as events:
-            for event in events:
-                wanted = (self.last_id or event["id"] - 1) + 1
-                if event["id"] != wanted and wanted != waited_for:
-                    return wanted
-                self.take(event)
-        return None
+    def gap_before(self, event):
+        """The ids that are missing between the last event and this one."""
+        if self.last_id is None or event["id"] == self.last_id + 1:
+            return None
+        return self.last_id + 1, event["id"] - 1
 
 
 def read_state(path, after):
@@ -95,11 +90,10 @@ def write_state(path, last_id):
 
 
 def follow(follower, options):
-    """Poll until Ctrl-C, or so many times."""
-    waited_for = None
+    """Ask what is new until Ctrl-C, or so many times."""
     for _ in range(options.polls) if options.polls else itertools.count():
         time.sleep(options.interval)
-        waited_for = follower.poll(waited_for)
+        follower.catch_up()
         write_state(options.state, follower.last_id)
 
 
@@ -117,14 +111,15 @@ def main():
     parser.add_argument("--follow", action="store_true", help="go on with what is new")
     parser.add_argument("--interval", type=float, default=5, help="seconds between polls")
     parser.add_argument("--polls", type=int, help="end after so many (default: at Ctrl-C)")
+    parser.add_argument("--settle", type=float, default=30, help="seconds until a gap is one")
     parser.add_argument("--workers", type=int, default=4, help="calls at a time (default: 4)")
     options = parser.parse_args()
     with open_executor(max_workers=options.workers) as executor:
         if not os.environ.get("SHOTGUN_URL"):
             make_some_events(executor)
-        follower = Follower(executor, read_state(options.state, options.after))
+        follower = Follower(executor, read_state(options.state, options.after), options.settle)
         try:
-            follower.catch_up()
+            follower.catch_up(lambda events: bar(events, desc="Catching up", unit="event"))
             if options.follow:
                 follow(follower, options)
         except KeyboardInterrupt:
@@ -132,10 +127,8 @@ def main():
         finally:
             write_state(options.state, follower.last_id)
     missing = sum(last - first + 1 for first, last in follower.gaps)
-    print(
-        f"{follower.count:,} events up to {follower.last_id}, {missing:,} ids missing",
-        file=sys.stderr,
-    )
+    summary = f"{follower.count:,} events up to {follower.last_id}, {missing:,} ids missing"
+    print(summary, file=sys.stderr)
     return 0
 
 

@@ -22,6 +22,7 @@ from _site import bar, find_project, open_executor
 
 MOVIE = "sg_uploaded_movie"
 EXPIRED = 403  # what a storage answers to a link that is too old
+LARGEST = 2**31 - 1  # a site has no larger numbers: of a file with this size nothing is known
 
 
 def find_movies(executor, project):
@@ -36,12 +37,13 @@ def find_movies(executor, project):
             ids = [version[MOVIE]["id"] for version in page]
             sizes = executor.find_by_ids("Attachment", ids, ["file_size"]).result()
             for version, attachment in zip(page, sizes):
-                yield version, attachment and attachment["file_size"]
+                size = attachment and attachment["file_size"]
+                yield version, None if size == LARGEST else size
 
 
 def is_uploaded(movie):
     """Whether it is a file on the site, and no link to elsewhere."""
-    return movie is not None and movie["link_type"] == "upload"
+    return movie is not None and movie.get("link_type") == "upload"
 
 
 def download(sg, version, size, folder):

@@ -15,6 +15,7 @@ import csv
 import sys
 from pathlib import Path
 
+import shotgun_api3
 from _site import bar, find_project, open_executor
 
 from shotgun_executor import IncompleteError
@@ -94,9 +95,12 @@ def main():
     codes = read_codes(options.file) if options.file else None
     with open_executor(max_workers=options.workers) as executor:
         project = find_project(executor.shotgun, options.project)
-        if codes is None:
-            codes = codes_of_project(executor, options.type, project)
-        found, failed, reason = look_up(executor, options.type, project, codes)
+        try:
+            if codes is None:
+                codes = codes_of_project(executor, options.type, project)
+            found, failed, reason = look_up(executor, options.type, project, codes)
+        except (shotgun_api3.ShotgunError, shotgun_api3.ProtocolError) as error:
+            raise SystemExit(f"nothing could be looked up: {error}") from None
     write_table(
         options.output, [("code", "id", "status", "result"), *rows_of(codes, found, failed)]
     )

@@ -110,6 +110,13 @@ def test_what_could_not_be_looked_up_is_told(load, table, sandbox, codes, monkey
     assert results.count("found") == 500 - results.count("missing")
 
 
+def test_a_lookup_that_fails_as_a_whole_says_why(run):
+    """What the site says is the message, the exit code is 1, and there is no table."""
+    ran = run("lookup_10k", "--type", "Shott")
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.splitlines()[-1].startswith("nothing could be looked up: ")
+
+
 def test_codes_are_found_whatever_their_case(table):
     """A code in capitals is the same code, as on the site; the row shows it as it was given."""
     _, rows = table(["SH00007", "sh00007"])

@@ -187,6 +187,17 @@ def _held_program(sandbox, folder):
         program.communicate()
 
 
+def test_a_line_that_was_not_finished_is_written_anew(run, sandbox, rows, tmp_path):
+    """What a killed run has left of its last line is cut off; that row is read again."""
+    rows(PAGE, ["Shot"])
+    run("backup_site", tmp_path, "--types", "Shot")
+    whole = (tmp_path / "Shot.jsonl").read_bytes()
+    (tmp_path / "Shot.jsonl").write_bytes(whole[:-10])
+    (tmp_path / "manifest.json").unlink()
+    assert run("backup_site", tmp_path, "--resume", "--types", "Shot").code == 0
+    assert (tmp_path / "Shot.jsonl").read_bytes() == whole
+
+
 def test_a_type_that_fails_does_not_end_the_others(run, sandbox, rows, tmp_path):
     """Its error is printed, the others are complete, and --resume reads what is missing."""
     rows(3 * PAGE)

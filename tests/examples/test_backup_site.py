@@ -218,6 +218,7 @@ def test_a_type_that_is_not_there_is_named(run, sandbox, tmp_path):
     assert "there are no fields of 'Shott'" in ran.err
 
 
+@pytest.mark.slow
 def test_it_runs_as_it_is(alone, tmp_path, monkeypatch):
     """Without arguments and environment it backs a demo show up."""
     monkeypatch.chdir(tmp_path)

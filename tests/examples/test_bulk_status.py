@@ -165,6 +165,7 @@ def test_a_bad_retry_file_is_named(run, sandbox, tmp_path):
     assert sandbox.counters().total == 0
 
 
+@pytest.mark.slow
 def test_it_runs_as_it_is(alone):
     """Without arguments and environment it sets the status of the tasks of a demo show."""
     done = alone("bulk_status")

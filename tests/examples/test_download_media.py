@@ -130,6 +130,7 @@ def test_a_movie_of_the_wrong_size_is_no_file(run, load, movies, tmp_path, monke
     assert [path.suffix for path in (tmp_path / "media").iterdir()] == [".part"]
 
 
+@pytest.mark.slow
 def test_it_runs_as_it_is(alone, tmp_path, monkeypatch):
     """Without arguments and environment it downloads movies that it has made."""
     monkeypatch.chdir(tmp_path)

@@ -137,6 +137,7 @@ def test_a_bad_state_is_named(run, tmp_path):
     assert f"there is no id in {tmp_path / 'state'}" in ran.err
 
 
+@pytest.mark.slow
 def test_it_runs_as_it_is(alone, tmp_path, monkeypatch):
     """Without arguments and environment it has the events of changes that it has made."""
     monkeypatch.chdir(tmp_path)

@@ -84,6 +84,7 @@ def test_a_failure_leaves_no_file(run, sandbox, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_it_runs_as_it_is(alone, tmp_path, monkeypatch):
     """Without arguments and environment it saves the schema of a local site."""
     monkeypatch.chdir(tmp_path)

@@ -137,6 +137,14 @@ class _Stored(Exchange):
         return web.Response(status=status, text=head + text, content_type="application/xml")
 
 
+class _File(web.FileResponse):
+    """A file as an answer, which is sent once."""
+
+    async def prepare(self, request: web.BaseRequest) -> Optional[AbstractStreamWriter]:
+        """Send it; aiohttp asks for that again when it is given an answer that was written."""
+        return None if self.prepared else await super().prepare(request)
+
+
 class StorageGet(_Stored):
     """``storage_get``: the bytes of a file."""
 
@@ -154,14 +162,6 @@ class StorageGet(_Stored):
             quoted = urllib.parse.quote(name)
             headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quoted}"
         return _File(path, headers=headers)
-
-
-class _File(web.FileResponse):
-    """The bytes of a file. That they were sent is seen by the server too, which prepares again."""
-
-    async def prepare(self, request: web.BaseRequest) -> Optional[AbstractStreamWriter]:
-        """Send them; once, since a second time would break the connection."""
-        return None if self.prepared else await super().prepare(request)
 
 
 class StoragePut(_Stored):

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import socket
+from pathlib import Path
 from typing import Any, Callable, cast
 
 import pytest
@@ -24,6 +25,22 @@ def test_connection_is_kept_over_many_calls(client: shotgun_api3.Shotgun, sandbo
     counters = sandbox.counters()
     assert counters.requests == {"info": 1, "read": 20}
     assert counters.connections == 1
+
+
+def test_connection_is_kept_after_a_file(
+    client: shotgun_api3.Shotgun, raw: RawClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Files come over one connection: the site closes none without saying so."""
+    version = client.create("Version", {"project": client.create("Project", {"name": "Pilot"})})
+    path = tmp_path / "movie.mov"
+    path.write_bytes(b"frames" * 1000)
+    number = client.upload("Version", version["id"], str(path), "sg_uploaded_movie")
+    for _ in range(3):
+        response, _ = raw.ask("GET", f"/file_serve/attachment/{number}", b"")
+        where = response.getheader("Location", "")[len(sandbox.url) :]
+        assert raw.ask("GET", where, b"")[1] == path.read_bytes()
+    used = {r.connection for r in sandbox.requests if r.method in ("file_serve", "storage_get")}
+    assert len(used) == 1
 
 
 def test_official_client_reads_what_it_created(client: shotgun_api3.Shotgun) -> None:

@@ -78,7 +78,7 @@ def run(sg, project, count):
         print(f"{sequence['code']}:", *lines, sep="\n  ")
     written = note_progress(sg, sequences, reports)
     print("noted on", ", ".join(str(sequence["id"]) for sequence in written))
-    attachment = attach(sg, project, sum(reports, []))
+    attachment = attach(sg, project, [line for lines in reports for line in lines])
     print("attached as", attachment)
 
 

@@ -47,6 +47,8 @@ def run(
     monkeypatch.setenv("SHOTGUN_SCRIPT_NAME", sandbox.script_name)
     monkeypatch.setenv("SHOTGUN_API_KEY", sandbox.api_key)
 
+    monkeypatch.setattr("tqdm.tqdm.monitor_interval", 0)  # its thread would outlive the test
+
     def run(name: str, *arguments: object) -> Ran:
         monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments)])
         try:

@@ -110,3 +110,11 @@ def test_project_that_is_not_there(run, sandbox):
     done = run("legacy_script", "--project", "No Such Show")
     assert done.code == 1
     assert "there is no project 'No Such Show'" in done.err
+
+
+def test_on_its_own_site(alone):
+    """Without arguments and environment it reports on the demo show of a local site."""
+    done = alone("legacy_script")
+    assert done.code == 0, done.err
+    assert "LS001_0010" in done.out
+    assert "attached as" in done.out

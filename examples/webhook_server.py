@@ -118,11 +118,17 @@ class Handler(BaseHTTPRequestHandler):
         """Nothing: only errors are logged."""
 
 
+class Server(ThreadingHTTPServer):
+    """A thread for each connection."""
+
+    daemon_threads = False  # closing it waits for those who are answered
+    request_queue_size = 128  # connections that wait to be taken; more are refused
+
+
 @contextlib.contextmanager
 def serving(site, port=0, workers=8):
     """A server on 127.0.0.1, on a thread; a proxy in front of it has the certificate."""
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    server.daemon_threads = False  # so that closing it waits for those who are answered
+    server = Server(("127.0.0.1", port), Handler)
     server.service = Service(site, workers)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()

@@ -18,6 +18,8 @@ from shotgun_executor.sandbox.storage import STORAGE_PATH
 from shotgun_executor.sandbox.uploads import UPLOADS, Place
 
 if TYPE_CHECKING:
+    from aiohttp.abc import AbstractStreamWriter
+
     from shotgun_executor.sandbox.storage import Incoming
 
 __all__ = ["ROUTES", "find_route"]
@@ -135,6 +137,14 @@ class _Stored(Exchange):
         return web.Response(status=status, text=head + text, content_type="application/xml")
 
 
+class _File(web.FileResponse):
+    """A file as an answer, which is sent once."""
+
+    async def prepare(self, request: web.BaseRequest) -> Optional[AbstractStreamWriter]:
+        """Send it; aiohttp asks for that again when it is given an answer that was written."""
+        return None if self.prepared else await super().prepare(request)
+
+
 class StorageGet(_Stored):
     """``storage_get``: the bytes of a file."""
 
@@ -151,7 +161,7 @@ class StorageGet(_Stored):
         if name:
             quoted = urllib.parse.quote(name)
             headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quoted}"
-        return web.FileResponse(path, headers=headers)
+        return _File(path, headers=headers)
 
 
 class StoragePut(_Stored):

@@ -58,6 +58,8 @@ class Bridge(QtCore.QObject):
         """Cancel what has not started, end what only reads, and deliver nothing more."""
         futures, self.futures = self.futures, set()
         for future in futures:
+            future.cancel()  # first, so that none starts in place of one that is ended
+        for future in futures:
             future.cancel(abort=True)
 
 
@@ -125,7 +127,7 @@ class Browser(QtWidgets.QDialog):
         self.missing -= 1
         picture = QtGui.QPixmap()
         if image.exception() or not picture.loadFromData(image.result()):
-            self.failed += 1; print("ERR", repr(image.exception()), repr(image.exception().__cause__), image.exception().__notes__)
+            self.failed += 1
         else:
             item.setIcon(QtGui.QIcon(picture.scaled(SIZE, QtCore.Qt.KeepAspectRatioByExpanding)))
         self.tell()

@@ -32,6 +32,13 @@ def application():
     from PySide6 import QtWidgets
 
     os.environ["QT_QPA_PLATFORM"] = "offscreen"
+    # Qt ends the whole process when it cannot start, so it is tried in another.
+    start = "from PySide6 import QtWidgets; QtWidgets.QApplication([])"
+    tried = subprocess.run(
+        [sys.executable, "-c", start], capture_output=True, text=True, timeout=50, check=False
+    )
+    if tried.returncode:
+        pytest.skip(f"Qt cannot start without a screen here: {tried.stderr.strip()[-200:]}")
     return QtWidgets.QApplication.instance() or QtWidgets.QApplication([])
 
 

@@ -24,8 +24,9 @@ from shotgun_executor import ShotgunExecutor, as_completed
 class Person:
     """Signs in, and counts how often."""
 
-    def __init__(self, base_url, login, password):
-        self.arguments = {"base_url": base_url, "login": login, "password": password}
+    def __init__(self, site):
+        self.arguments = site
+        self.site = {name: site[name] for name in site if name not in ("login", "password")}
         self.times = 0
 
     def sign_in(self):
@@ -45,7 +46,7 @@ def open_person(expire_after):
         with open_site() as site:
             if "password" not in site:
                 sys.exit("set SHOTGUN_LOGIN and SHOTGUN_PASSWORD in place of other credentials")
-            yield Person(site["base_url"], site["login"], site["password"]), None
+            yield Person(site), None
         return
     from shotgun_executor.sandbox import Sandbox
 
@@ -57,7 +58,8 @@ def open_person(expire_after):
             if event.kind == "started" and next(calls) == expire_after:
                 sandbox.expire_sessions()
 
-        yield Person(sandbox.url, sandbox.login, sandbox.password), count
+        site = {"base_url": sandbox.url, "login": sandbox.login, "password": sandbox.password}
+        yield Person(site), count
 
 
 def give_handles(sg, shot, frames):
@@ -97,7 +99,7 @@ def main():
     with (
         open_person(expire_after=60) as (person, observer),
         ShotgunExecutor(
-            person.arguments["base_url"],
+            **person.site,
             session_token=person.sign_in(),
             renew_session=person.sign_in,
             max_workers=options.workers,

@@ -83,7 +83,8 @@ def test_no_write_is_executed_twice(run, sandbox, person):
 def test_calls_fail_if_there_is_no_new_session(run, sandbox, person, monkeypatch, load):
     """Without a new token each call fails with the site's fault, and the password is not shown."""
     module = load("token_expiry")
-    tokens = iter([module.Person(sandbox.url, sandbox.login, sandbox.password).sign_in(), None])
+    site = {"base_url": sandbox.url, "login": sandbox.login, "password": sandbox.password}
+    tokens = iter([module.Person(site).sign_in(), None])
     monkeypatch.setattr(module.Person, "sign_in", lambda person: next(tokens, None))
     sandbox.hold("update", before=True)
     join = in_thread(lambda: run("token_expiry"))

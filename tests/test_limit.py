@@ -247,7 +247,8 @@ def test_all_calls_survive_a_site_that_is_busy_for_long(sandbox):
         futures = [executor.find("Shot", []) for _ in range(200)]
         sandbox.wait_for(8, "read")
         sandbox.resume()
-        until(lambda: sandbox.counters().requests["read"] >= 12)
+        until(lambda: executor.limit.current == 1)
+        threading.Event().wait(0.3)  # in which all could be sent, and refused
         sandbox.stop_failing()
         assert all(future.result(LONG) == [] for future in futures)
     assert sandbox.counters().requests["read"] <= 200 + 20

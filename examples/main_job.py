@@ -19,7 +19,7 @@ import shotgun_api3
 from shotgun_executor import ShotgunExecutor
 
 sys.path.insert(0, str(Path(__file__).parent))
-from legacy_report import report
+from legacy_script import report
 
 LOOKUPS = 100
 PUBLISHES = 12

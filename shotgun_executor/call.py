@@ -19,7 +19,7 @@ from shotgun_executor.limit import admit
 from shotgun_executor.observing import CallEvent
 from shotgun_executor.opening import Aborted
 from shotgun_executor.outcome import mark_unknown
-from shotgun_executor.retry import is_overload
+from shotgun_executor.retry import is_overload, retry_after_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -277,7 +277,7 @@ class Call:
         if self.attempts is None or self.parts is not None or not isinstance(error, Exception):
             return False
         if is_overload(error):
-            self.dispatch.limit.overloaded(self.since)
+            self.dispatch.limit.overloaded(self.since, retry_after_of(error))
         return self.dispatch.repeat(self, self.attempts, error)
 
     def _told(self, error: BaseException) -> BaseException:

@@ -592,7 +592,7 @@ class Dispatch:
         if runner.ran and not self._exiting and self.limit.crowded(self):
             return None, 0.0
         runner.ran = True
-        pause = self.limit.claim_start(self) if self._ready else 0.0
+        pause = self.limit.claim_start(self, hurry=self._exiting) if self._ready else 0.0
         if pause:
             return None, pause
         call = self._line.take(passed_over)

@@ -16,6 +16,12 @@ __all__ = ["Limit", "Told", "admit"]
 # without any tolerance that would add up.
 _TOLERANCE = 0.02
 
+# Seconds that nothing starts when the site is still too busy after a cut, if it does not say how
+# long itself: doubled each time, until a call succeeds. Whatever it says, one asks again after the
+# longest: what is refused once must not stop all calls of a program for a minute.
+_FIRST_PAUSE = 0.1
+_LONGEST_PAUSE = 5.0
+
 
 class Told(NamedTuple):
     """A dispatch to be told that there is room, and what has to live until it was."""
@@ -40,6 +46,10 @@ class Limit:
     the time that a call takes, and never below one. While calls wait for it and succeed, it grows
     again, by one for as many successes as it lets run at a time.
 
+    If the site says when to come back (``Retry-After``), no call starts before; if it is busy again
+    after the limit was halved, none starts for a growing time. Both is for 5 seconds at most. So
+    what waits is not sent just to be refused.
+
     It holds back calls that wait for a worker. What a worker runs within a call (the facade, a
     future that it waits for) belongs to that call.
 
@@ -61,6 +71,8 @@ class Limit:
         self._total = 0  # of them
         self._cut_at = 0.0  # when it was halved last
         self._next_start = 0.0  # when the next call may start
+        self._busy_until = 0.0  # no call starts before; 0: the site has not said that it is busy
+        self._cuts = 0  # how often it was halved since a call has succeeded
         self._paused: weakref.WeakSet[Dispatch] = weakref.WeakSet()  # those who wait for that
         # Those who have calls for which there was no room, first come first served; with what has
         # to live until there is.
@@ -168,31 +180,50 @@ class Limit:
         waiting = len(self._waiting)
         return waiting > 1 or (waiting == 1 and dispatch not in self._waiting)
 
-    def claim_start(self, dispatch: Dispatch) -> float:
+    def claim_start(self, dispatch: Dispatch, *, hurry: bool = False) -> float:
         """Count a call that starts now; or the seconds until one may.
 
-        If the rate changes meanwhile, *dispatch* is told.
+        If the rate changes meanwhile, *dispatch* is told. With *hurry* a busy site counts for
+        nothing.
         """
         rate = self._per_second
-        if rate is None:
+        if rate is None and not self._busy_until:
             return 0.0
         with self._lock:
             now = time.monotonic()
+            if self._busy_until > now and not hurry:
+                return self._busy_until - now
+            self._busy_until = 0.0
+            if rate is None:
+                return 0.0
             if self._next_start > now:
                 self._paused.add(dispatch)
                 return self._next_start - now
             self._next_start = max(self._next_start, now - _TOLERANCE) + 1 / rate
         return 0.0
 
-    def overloaded(self, began: float) -> None:
-        """The site could not serve a call that began at *began* (of ``time.monotonic``)."""
+    def overloaded(self, began: float, retry_after: Optional[float] = None) -> None:
+        """The site could not serve a call that began at *began* (of ``time.monotonic``).
+
+        Args:
+            began: When that was.
+            retry_after: Seconds until the site wants to be asked again, if it said so.
+        """
         with self._lock:
+            now = time.monotonic()
+            pause = min(retry_after or 0.0, _LONGEST_PAUSE)
             if began >= self._cut_at:  # else it was sent before the last cut took effect
                 self._current = max(1.0, self._current / 2)
-                self._cut_at = time.monotonic()
+                self._cut_at = now
+                self._cuts += 1
+                if self._cuts > 1 and retry_after is None:
+                    pause = min(_FIRST_PAUSE * 2.0 ** min(self._cuts - 2, 10), _LONGEST_PAUSE)
+            if pause:
+                self._busy_until = max(self._busy_until, now + pause)
 
     def succeeded(self) -> list[Told]:
         """The site has served a call. Returns whom to tell that there is room."""
+        self._cuts = 0
         if self._current >= self.calls:
             return []
         with self._lock:

@@ -83,9 +83,3 @@ def test_main_job_asks_for_what_is_missing(show):
     )
     assert done.returncode == 2
     assert "set SHOTGUN_SCRIPT_NAME and SHOTGUN_API_KEY too" in done.stderr
-
-
-def test_legacy_report_runs_with_the_plain_client(show):
-    """The old script is one: it runs by itself, with shotgun_api3 alone."""
-    out = run("legacy_report.py", site=show).stdout
-    assert re.match(r"\S+  \w+  \d{4}-\d\d-\d\d  \d+/\d+\n", out)

@@ -236,6 +236,61 @@ def test_limit_backs_off_when_the_site_is_silent(sandbox):
         assert executor.limit.current == 4
 
 
+def test_all_calls_survive_a_site_that_is_busy_for_long(sandbox):
+    """What waits is not sent just to be refused: a long line outlives the budget of repeats."""
+    with ShotgunExecutor(
+        sandbox.url, **sandbox.credentials, max_workers=8, retries=Retries(8, first_wait=0.01)
+    ) as executor:
+        executor.connect()
+        sandbox.hold("read")
+        sandbox.fail("read", status=503)
+        futures = [executor.find("Shot", []) for _ in range(200)]
+        sandbox.wait_for(8, "read")
+        sandbox.resume()
+        until(lambda: executor.limit.current == 1)
+        threading.Event().wait(0.3)  # in which all could be sent, and refused
+        sandbox.stop_failing()
+        assert all(future.result(LONG) == [] for future in futures)
+    assert sandbox.counters().requests["read"] <= 200 + 20
+
+
+def test_no_call_starts_before_the_site_wants_it(sandbox):
+    """Retry-After holds for all calls of the executor, not for the one that was refused alone."""
+    with ShotgunExecutor(sandbox.url, **sandbox.credentials, max_workers=4) as executor:
+        executor.connect()
+        sandbox.hold("read")
+        sandbox.fail_next("read", status=429, headers={"Retry-After": "1"}, count=4)
+        futures = [executor.find("Shot", []) for _ in range(20)]
+        sandbox.wait_for(4, "read")
+        sandbox.resume()
+        assert all(future.result(LONG) == [] for future in futures)
+    reads = [request for request in sandbox.requests if request.method == "read"]
+    refused, served = reads[:4], reads[4:]
+    assert {request.status for request in refused} == {429}
+    assert len(served) == 20
+    first_refusal = min(request.started + request.seconds for request in refused)
+    assert min(request.started for request in served) - first_refusal > 0.9
+
+
+def test_pauses_of_a_busy_site_grow_and_end_with_success():
+    """The second cut without a success pauses 0.1 s, each further one twice that, 5 s at most."""
+    limit = Limit(8)
+    dispatch = object()
+    pauses = []
+    for _ in range(9):
+        limit.overloaded(time.monotonic())
+        pauses.append(limit.claim_start(dispatch))
+        limit._busy_until = 0.0
+    for pause, expected in zip(pauses, (0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 5)):
+        assert expected - 0.09 <= pause <= expected
+    limit.succeeded()
+    limit.overloaded(time.monotonic())
+    assert limit.claim_start(dispatch) == 0.0
+    limit.overloaded(time.monotonic(), 1000.0)
+    assert 4.9 < limit.claim_start(dispatch) <= 5
+    assert limit.claim_start(dispatch, hurry=True) == 0.0
+
+
 # In a second
 
 

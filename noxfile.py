@@ -79,7 +79,7 @@ def tests(session: nox.Session) -> None:
     """Run the tests on each supported Python; arguments after -- go to pytest.
 
     Those that are slow are run on the Python that runs nox; those of the sandbox on the oldest and
-    the newest as well.
+    the newest as well, those of the examples on the newest.
     """
     # Without the optional speed-ups in most places, so that both ways are tested.
     extras = "sandbox,fast,plot" if session.python == OWN else "sandbox"
@@ -89,6 +89,8 @@ def tests(session: nox.Session) -> None:
     some = [] if session.python == OWN else ["-m", "not slow"]
     if session.python not in (OWN, FOUND[0], FOUND[-1]):
         some.append("--ignore=tests/sandbox")
+    if session.python not in (OWN, FOUND[-1]):
+        some.append("--ignore=tests/examples")  # the session `lowest` runs them on the oldest
     session.run("python", "-m", "pytest", *session.posargs or [*PARALLEL, *some])
 
 

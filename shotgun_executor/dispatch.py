@@ -185,6 +185,8 @@ class Dispatch:
         )
         future = call.future
         runner = Runner(self)
+        guest = Runner(self) if self._when_full == "run" else runner
+        run_here = False
         if needs:
             call.needs = list(reversed(needs))
             call.open_needs = len(needs)
@@ -192,9 +194,11 @@ class Dispatch:
         try:
             with self.lock:
                 self._refuse_if_over(promised)
-                run_here = not promised and not self._has_room() and self._make_room(call)
+                may_run = not promised and not self._has_room() and self._make_room(call)
                 self._accept(call)
-                run_here = run_here and self.take(call)
+                run_here = may_run and self.take(call)
+                if run_here:
+                    self._guests.add(guest)  # from here on: else the executor might seem idle
                 wanted = self._admit(runner)
             if self.observers:
                 self.observers.tell(call.event("submitted"))
@@ -203,23 +207,31 @@ class Dispatch:
             if wanted:
                 self._start_runner(runner)
             if run_here:
-                self._run_as_guest(call)
+                self._run_as_guest(guest, call)
             for need in needs:
                 need.add_done_callback(Need(self, call))
         except BaseException as error:  # refused, or Ctrl-C at any point in between
-            accepted = call.state is not State.NEW
-            try:
-                withdrawn = self.withdraw(call)
-                if withdrawn and accepted:
-                    self._forget(call)
-                self._dismiss(runner, error)
-            finally:
-                if not isinstance(error, Exception):
-                    self.recount()
-            if withdrawn or not isinstance(error, Exception):
+            if self._undo_submit(call, runner, guest, error):
                 raise
-            # no thread could be started, but a worker that is there has taken the call
         return future
+
+    def _undo_submit(self, call: Call, runner: Runner, guest: Runner, error: BaseException) -> bool:
+        """Take *call* back, if it can be. Whether *error* is to be raised: who submits has no call.
+
+        Else no thread could be started, but a worker that is there has taken it.
+        """
+        accepted = call.state is not State.NEW
+        try:
+            withdrawn = self.withdraw(call)
+            if withdrawn and accepted:
+                self._forget(call)
+            if not withdrawn:
+                withdrawn = self._leave_as_guest(guest, call, error)
+            self._dismiss(runner, error)
+        finally:
+            if not isinstance(error, Exception):
+                self.recount()
+        return withdrawn or not isinstance(error, Exception)
 
     def promise(self, source: Source, what: object) -> Any:
         """Accept *what*, a call that *source* will submit later. It holds up a shutdown until then.
@@ -944,21 +956,29 @@ class Dispatch:
             runner.keep = None
             self._after_run()
 
-    def _run_as_guest(self, call: Call) -> None:
+    def _run_as_guest(self, guest: Runner, call: Call) -> None:
         """Run *call*, which this thread has taken, though it is no worker."""
-        runner = Runner(self)
         outer = getattr(self._here, "calls", None)
-        with self.lock:
-            self._guests.add(runner)
-        self._here.calls = runner.calls
+        self._here.calls = guest.calls
         try:
             self.run_call(call)
         finally:
             self._here.calls = outer
             self._after_run()
             with self.lock:
-                self._guests.discard(runner)
+                self._guests.discard(guest)
             self._end_if_idle()
+
+    def _leave_as_guest(self, guest: Runner, call: Call, error: BaseException) -> bool:
+        """*error* has ended a submit that has taken its *call*: fail it, if it is not done."""
+        with self.lock:
+            self._guests.discard(guest)
+            ours = call.state is TAKEN and call.taker == threading.get_ident()
+        if ours and not call.future.done():
+            call.fail(error)
+            self._end_if_idle()
+            return True
+        return False
 
     def run_call(self, call: Call) -> None:
         """Run *call*, which this thread has taken, on this thread, which is a worker's."""

@@ -461,3 +461,23 @@ def test_many_submitters_and_a_small_bound():
         assert all(join() == list(range(200)) for join in joins)
     assert max(seen) <= 5
     assert executor._dispatch._pending == executor._dispatch._ready == 0
+
+
+def test_call_that_its_submitter_runs_outlives_a_shutdown_in_between():
+    """The executor is not over while somebody is about to run a call that it has accepted."""
+    gate = Gate()
+    executor = ShotgunExecutor(NOWHERE, **KEYS, max_workers=1, max_pending=1, when_full="run")
+    executor.submit(gate)
+    gate.wait_for(1)
+    waiting = executor.submit(len, "a")
+
+    def meanwhile(event):
+        if event.kind == "submitted":
+            executor.shutdown(wait=False)
+            gate.open()
+            assert waiting.result(LONG) == 1
+            until(lambda: not executor._dispatch.runners)
+
+    executor.add_observer(meanwhile)
+    assert executor.options(deadline=LONG).submit(len, "abc").result(LONG) == 3
+    in_thread(executor.shutdown)()

@@ -14,6 +14,7 @@ from shotgun_api3.shotgun import Shotgun
 
 from shotgun_executor.attempts import Attempts
 from shotgun_executor.carrier import Carrier
+from shotgun_executor.gathering import MAX_WAIT, Gathering
 from shotgun_executor.member import Member, Place
 from shotgun_executor.mirror import _as_future, check_arguments
 from shotgun_executor.needs import dependency_failed
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
 
-    from shotgun_executor.alarm import Ring
     from shotgun_executor.call import Call, Options
     from shotgun_executor.dispatch import Dispatch
     from shotgun_executor.future import Future
@@ -41,7 +41,6 @@ MAX_REQUESTS = 100
 """A live site needed 12 s to carry out a batch of 200, 48 s for 1001 (recorded on a live site)."""
 
 MAX_BYTES = 1_000_000
-MAX_WAIT = 0.02
 
 
 class Batching:
@@ -108,7 +107,6 @@ class Batching:
         self._prototype = prototype
         self._options = options
         self._max_requests = max_requests
-        self._max_bytes = max_bytes
         self._here = threading.local()  # .ending: the outcomes that this thread is to tell
         # The state. Guarded by the lock, which is re-entrant since a garbage collection may run a
         # destructor of the user's under it. Nothing of others is called under it but the alarm.
@@ -117,10 +115,12 @@ class Batching:
         # The members on each entity, in order. Those before one that is not gathered or sent in
         # the same batch must have their outcomes before it may join one.
         self._chains: dict[Any, dict[Member, None]] = {}
-        self._open: list[Member] = []  # the batch that is being gathered
-        self._open_bytes = 0
-        self._number = 0  # of that batch
-        self._ring: Optional[Ring] = None  # ends the wait for others
+        self._open: Gathering[Member] = Gathering(
+            *(dispatch.alarm, self._waited),
+            max_count=max_requests,
+            max_bytes=max_bytes,
+            max_wait=max_wait,
+        )
         self._sealed: list[Carrier] = []  # to be submitted as soon as the lock is released
         self._closed = False
         self._hurried = False  # nothing more is coming: do not wait long for it
@@ -233,22 +233,15 @@ class Batching:
 
     def _join(self, member: Member) -> bool:
         """Have *member* join the open batch, or go alone; False if its turn has not come."""
-        if self._open and (member.alone or not self._has_room_for(member)):
+        if self._open.items and (member.alone or not self._open.has_room_for(member.size)):
             self._seal()
         if not self._is_its_turn(member):
             return False
-        self._open.append(member)
-        self._open_bytes += member.size
+        self._open.add(member, member.size)
         member.place = Place.GATHERED
-        full = len(self._open) >= self._max_requests or self._open_bytes >= self._max_bytes
-        if full or member.alone:
+        if self._open.full or member.alone or not self._open.waits(hurried=self._hurried):
             self._seal()
-        elif len(self._open) == 1:
-            self._set_alarm()
         return True
-
-    def _has_room_for(self, member: Member) -> bool:
-        return self._open_bytes + member.size <= self._max_bytes
 
     def _is_its_turn(self, member: Member) -> bool:
         """Whether those before it on its entity have their outcomes, or are in the open batch."""
@@ -262,27 +255,16 @@ class Batching:
 
     def _seal(self) -> None:
         """The open batch is complete."""
-        ring, self._ring = self._ring, None
-        if ring is not None:
-            ring.cancel()
-        if not self._open:
+        self._open.end_wait()
+        if not self._open.items:
             return
-        for member in self._open:
+        for member in self._open.items:
             if member.place is Place.GATHERED:
                 member.place = Place.SENT
         # In one statement: with Ctrl-C in between, they would be in no batch, or in two.
-        carrier = Carrier(self, self._open)
-        self._sealed, self._open, self._open_bytes = [*self._sealed, carrier], [], 0
-        self._number += 1
-
-    def _set_alarm(self) -> None:
-        try:
-            wait = min(self.max_wait, MAX_WAIT) if self._hurried else self.max_wait
-            self._ring = self.dispatch.alarm.after(
-                wait, functools.partial(self._waited, self._number)
-            )
-        except RuntimeError:  # no thread can be had to wait: too early is better than never
-            self._seal()
+        carrier = Carrier(self, self._open.items)
+        self._sealed, self._open.items, self._open.size = [*self._sealed, carrier], [], 0
+        self._open.number += 1
 
     def _leave(self, member: Member) -> None:
         """*member* has its outcome: it holds up nothing."""
@@ -293,9 +275,8 @@ class Batching:
                 chain.pop(member, None)
                 if not chain:
                     del self._chains[key]
-        if member.place is Place.GATHERED and member in self._open:
-            self._open.remove(member)
-            self._open_bytes -= member.size
+        if member.place is Place.GATHERED:
+            self._open.remove(member, member.size)
         member.place = Place.OVER
         if member.watch is not None:
             member.watch.set()
@@ -330,7 +311,7 @@ class Batching:
     def _waited(self, number: int) -> None:
         """The batch of that number has waited long enough for others."""
         with self._lock:
-            if number == self._number:
+            if number == self._open.number:
                 self._seal()
         self._submit_sealed()
 
@@ -501,7 +482,7 @@ class Batching:
     def __repr__(self) -> str:
         with self._lock:
             return (
-                f"<Batching: {len(self._open)} requests gathered, "
+                f"<Batching: {len(self._open.items)} requests gathered, "
                 f"{len(self._members)} without an outcome>"
             )
 

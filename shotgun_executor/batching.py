@@ -169,6 +169,7 @@ class Batching:
             self._register(member, key)
             for need in needs:
                 need.add_done_callback(functools.partial(_need_is_done, self, member))
+            self.dispatch.fence()
             if not needs:
                 self._fill(member)
         except BaseException:  # refused, or Ctrl-C at any point in between

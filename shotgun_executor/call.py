@@ -13,7 +13,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
-from shotgun_executor.errors import DeadlineExceeded, ShutdownError, outcome_unknown
+from shotgun_executor.errors import DeadlineExceeded, ShutdownError, note_on, outcome_unknown
 from shotgun_executor.future import Future
 from shotgun_executor.limit import admit
 from shotgun_executor.observing import CallEvent
@@ -362,11 +362,7 @@ class Call:
         if self.site is None or isinstance(error, concurrent.futures.CancelledError):
             return
         attempts = f", attempt {self.number}" if self.number > 1 else ""
-        text = f"{self}{attempts}, submitted at {self.site[0]}:{self.site[1]}"
-        notes = getattr(error, "__notes__", ())
-        if text not in notes:  # Python 3.11 and later show them with the traceback
-            with contextlib.suppress(AttributeError):  # some exceptions take no attributes
-                error.__notes__ = [*notes, text]  # type: ignore[attr-defined]
+        note_on(error, f"{self}{attempts}, submitted at {self.site[0]}:{self.site[1]}")
 
     def release(self) -> None:
         """It is about to be resolved: nothing is to come back to it."""

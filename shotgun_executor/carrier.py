@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from shotgun_executor.future import Future
     from shotgun_executor.member import Member
 
-__all__ = ["Carrier", "halves"]
+__all__ = ["Carrier", "halves", "refuses_content"]
 
 # These refuse who calls, not what is called.
 _SIGN_IN = (
@@ -188,8 +188,12 @@ def halves(piece: Sequence[Member]) -> tuple[list[Member], list[Member], bool]:
 
 def _is_about_members(error: Exception) -> bool:
     """Whether it was not carried out because of what is in it, so that a part may be."""
-    if outcome_unknown(error) or sent_of(error) is not Sent.NOTHING:
-        return False
+    nothing = not outcome_unknown(error) and sent_of(error) is Sent.NOTHING
+    return nothing and refuses_content(error)
+
+
+def refuses_content(error: BaseException) -> bool:
+    """Whether *error* is about what was asked for, so that a part of it may be fine."""
     if isinstance(error, Fault):
         return not isinstance(error, _SIGN_IN)
     if isinstance(error, ProtocolError):

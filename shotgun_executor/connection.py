@@ -331,6 +331,8 @@ class _PooledShotgun(Shotgun):
             raise
         finally:
             connection.end_request(clean=clean)
+            if writes:
+                connection.prototype.shared.wrote()
         if writes:
             connection.trace.answered(answer[0][0])
         return answer

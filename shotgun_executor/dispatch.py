@@ -139,6 +139,7 @@ class Dispatch:
         self._dropped: deque[Future[Any]] = deque()
         self._counters = Counters()
         self.observers = Observers()
+        self.fence: Callable[[], None] = _nothing  # called for each write that was accepted
         limit.serve(max_runners)
         self._served = True  # the limit counts our workers; until all has ended
         finish_at_exit(self)

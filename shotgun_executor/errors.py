@@ -22,6 +22,7 @@ in its message, and is told by :func:`outcome_unknown`.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
 from shotgun_api3.shotgun import ShotgunError
@@ -41,6 +42,7 @@ __all__ = [
     "TooManyCalls",
     "UploadError",
     "bare_error",
+    "note_on",
     "outcome_unknown",
     "same_error",
 ]
@@ -159,6 +161,14 @@ def same_error(error: E) -> E:
     twin.__dict__.update(error.__dict__)
     twin.__cause__ = error
     return twin
+
+
+def note_on(error: BaseException, text: str) -> None:
+    """Have *error* say *text* as well: Python 3.11 and later show it with the traceback."""
+    notes = getattr(error, "__notes__", ())
+    if text not in notes:
+        with contextlib.suppress(AttributeError):  # some exceptions take no attributes
+            error.__notes__ = [*notes, text]  # type: ignore[attr-defined]
 
 
 def bare_error(error: E) -> E:

@@ -20,6 +20,7 @@ from shotgun_executor.arguments import (
     prototype_of,
     retries_of,
 )
+from shotgun_executor.asked import Asked
 from shotgun_executor.attempts import Attempts
 from shotgun_executor.batching import (
     BATCHED,
@@ -51,7 +52,9 @@ from shotgun_executor.plain import copy_plain
 from shotgun_executor.pool import ConnectionPool, ThreadLeases
 from shotgun_executor.prototype import run_privately
 from shotgun_executor.publishing import Publishing
+from shotgun_executor.reads import Reads
 from shotgun_executor.results import MapOutcomes, MapResults
+from shotgun_executor.retry import is_read
 from shotgun_executor.stats import Stats
 from shotgun_executor.thumbnails import Thumbnails
 from shotgun_executor.waiting import in_interrupted_wait
@@ -132,6 +135,10 @@ class ShotgunExecutor(BulkReads, Thumbnails, FutureMethods, ThreadPoolExecutor):
             :ref:`parallel-find`; else one after the other, as ``Shotgun`` does.
         batch_writes: Gather the calls of ``create``, ``update`` and ``delete`` into batches, as
             :meth:`batching` does. Not those of :meth:`options`, nor of the facade.
+        share_reads: Let reads that ask for the same, while the first of them is under way, share
+            its request, see :ref:`shared-reads`; those of :meth:`options` and of the facade too.
+        gather_reads: Gather calls of ``find_one`` by id that are made together into one request,
+            see :ref:`shared-reads`; those of :meth:`options` and of the facade too.
         dry_run: Send nothing that writes, whoever calls it: methods of the executor, the facade, a
             batch, a function with the worker's own client. Writes are listed in :attr:`planned`,
             logged (level INFO), and told to *dry_run* if it is a function, such as ``print``. They
@@ -167,6 +174,8 @@ class ShotgunExecutor(BulkReads, Thumbnails, FutureMethods, ThreadPoolExecutor):
         renew_session: Optional[Callable[[], Optional[str]]] = None,
         parallel_find: bool = True,
         batch_writes: bool = False,
+        share_reads: bool = False,
+        gather_reads: bool = False,
         dry_run: Union[bool, Callable[[PlannedWrite], object]] = False,
         **arguments: Unpack[ShotgunArguments],
     ) -> None:
@@ -209,6 +218,7 @@ class ShotgunExecutor(BulkReads, Thumbnails, FutureMethods, ThreadPoolExecutor):
         weakref.finalize(self, self._dispatch.abandon).atexit = False
         self._facade: Optional[weakref.ref[_ExecutorShotgun]] = None
         self._writes = self._batching() if batch_writes else None
+        self._reads = self._joint_reads(share_reads, gather_reads)
         if initializer is not None:
             initargs = (initializer, *initargs)
             initializer = self._dispatch.initialize
@@ -589,7 +599,28 @@ class ShotgunExecutor(BulkReads, Thumbnails, FutureMethods, ThreadPoolExecutor):
             invoke_it = self._invoke_find(options, fill=bool(needs))
         else:
             invoke_it = invoke_filled if needs else invoke_with_ids
+        joint = None
+        if self._reads is not None and not needs:
+            joint = self._reads.submit(Asked(name, args, kwargs, options, invoke_it))
+        if joint is not None:
+            return joint
         return self._submit_attempts(invoke_it, name, args, kwargs, needs, options)
+
+    def _joint_reads(self, share: bool, gather: bool) -> Optional[Reads]:
+        if not share and not gather:
+            return None
+        submit = weakref.WeakMethod(self._submit_asked)
+        reads = Reads(self._dispatch, self._prototype, submit, share=share, gather=gather)
+        self._dispatch.fence = reads.fence
+        self._prototype.shared.wrote = reads.forget
+        return reads
+
+    def _submit_asked(self, asked: Asked) -> Future[Any]:
+        """Submit a call that several may wait for, and that was accepted from each of them."""
+        name, args, kwargs, options, invoke_it = asked
+        if invoke_it is None:
+            invoke_it = self._invoke_find(options) if self._parallel_find else invoke
+        return self._submit_part(options, name, invoke_it, args, kwargs, label=str(asked))
 
     def _invoke_find(self, options: Options = DEFAULT, *, fill: bool = False) -> Callable[..., Any]:
         """How ``find`` is called on a client, if it is to read its pages in parallel."""
@@ -611,15 +642,24 @@ class ShotgunExecutor(BulkReads, Thumbnails, FutureMethods, ThreadPoolExecutor):
             label = name  # the first argument is a login
         else:
             run = self._leases.run
-        return self._dispatch.submit(
-            _attempt,
-            (run, options.timeout, invoke_it, name, args, kwargs),
-            {},
-            needs=needs,
-            label=label,
-            attempts=Attempts(self._prototype.repeats, name, options.retries),
-            options=options,
-        )
+        self._fence(name)
+        try:
+            return self._dispatch.submit(
+                _attempt,
+                (run, options.timeout, invoke_it, name, args, kwargs),
+                {},
+                needs=needs,
+                label=label,
+                attempts=Attempts(self._prototype.repeats, name, options.retries),
+                options=options,
+            )
+        finally:
+            self._fence(name)  # who comes from here on comes after it
+
+    def _fence(self, name: str) -> None:
+        """A call of the method *name* comes now: if it may write, no read is shared beyond it."""
+        if self._reads is not None and not is_read(name):
+            self._reads.fence()
 
     def _submit_whole(
         self,
@@ -649,13 +689,15 @@ class ShotgunExecutor(BulkReads, Thumbnails, FutureMethods, ThreadPoolExecutor):
         invoke_it: Callable[..., Any],
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
+        *,
+        label: Optional[str] = None,
     ) -> Future[Any]:
         """Submit a part of a call that has these options, as a call of the method *name*."""
         return self._dispatch.submit(
             _attempt,
             (self._leases.run, options.timeout, invoke_it, name, args, kwargs),
             {},
-            label=f"a part of {name}",
+            label=label or f"a part of {name}",
             attempts=Attempts(self._prototype.repeats, name, options.retries),
             options=options._replace(deadline=None),  # that of the whole ends its parts
             promised=True,
@@ -869,12 +911,18 @@ class _ExecutorShotgun(TransparentShotgun):
         return self._executor._run(function, *args, **kwargs)
 
     def _call(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        if self._executor._dispatch.on_worker:
+        executor = self._executor
+        on_worker = executor._dispatch.on_worker
+        pages = name == "find" and executor._parallel_find and not on_worker
+        invoke_it = executor._invoke_find() if pages else invoke
+        asked = Asked(name, copy_plain(args), copy_plain(kwargs), DEFAULT, invoke_it)
+        joint = None if executor._reads is None else executor._reads.submit(asked)
+        if joint is not None:
+            return _wait_for(joint)
+        if on_worker:
+            executor._fence(name)
             return super()._call(name, args, kwargs)
-        args, kwargs = copy_plain(args), copy_plain(kwargs)
-        pages = name == "find" and self._executor._parallel_find
-        invoke_it = self._executor._invoke_find() if pages else invoke
-        return _wait_for(self._executor._submit_attempts(invoke_it, name, args, kwargs))
+        return _wait_for(executor._submit_attempts(invoke_it, name, asked.args, asked.kwargs))
 
     def close(self) -> None:
         """Close every connection of the executor; the next call opens one afresh."""

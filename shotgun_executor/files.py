@@ -326,6 +326,8 @@ class FileRequests:
             raise
         finally:
             connection.end_request(clean=clean)
+            if writes:
+                connection.prototype.shared.wrote()
         if writes:
             connection.trace.answered(answer.status)
         return answer, content

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     P = ParamSpec("P")
 
 __all__ = [
+    "ENTITY_PARTS",
     "LOCAL",
     "PRIVATE",
     "FutureMethods",
@@ -56,7 +57,7 @@ PRIVATE = frozenset({"authenticate_human_user"})
 
 
 # What an entity stands for where it is given for one of these.
-_PARTS = {
+ENTITY_PARTS = {
     "attachment_id": as_id,
     "entity_id": as_id,
     "entity_type": as_type,
@@ -109,9 +110,9 @@ def _put_ids(
 ) -> None:
     for place, parameter in parameters:
         if place < len(args):
-            args[place] = _PARTS[parameter](args[place])
+            args[place] = ENTITY_PARTS[parameter](args[place])
         elif parameter in kwargs:
-            kwargs[parameter] = _PARTS[parameter](kwargs[parameter])
+            kwargs[parameter] = ENTITY_PARTS[parameter](kwargs[parameter])
 
 
 @functools.cache
@@ -119,7 +120,7 @@ def _ids(cls: type, name: str) -> tuple[tuple[int, str], ...]:
     """The places and names of the parameters that take the type or the id of an entity."""
     signature = _signature(cls, name)
     parameters = [] if signature is None else list(signature.parameters)[1:]
-    return tuple((place, name) for place, name in enumerate(parameters) if name in _PARTS)
+    return tuple((place, name) for place, name in enumerate(parameters) if name in ENTITY_PARTS)
 
 
 def check_arguments(cls: type, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:

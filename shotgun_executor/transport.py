@@ -65,6 +65,12 @@ class Shared:
         self.counters = SocketCounters()
         self.failed_at = 0.0
         """When a connection failed last: those that were idle then may have gone the same way."""
+        self.wrote: Callable[[], None] = _nothing
+        """Called after each request that writes, however it ended."""
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
 
 
 class Channel:

@@ -1,0 +1,138 @@
+"""A caller of a read that others may want too: what it asks for, and its future."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any, Optional, TypeVar
+
+from shotgun_executor.errors import note_on
+from shotgun_executor.future import Future
+
+if TYPE_CHECKING:
+    from shotgun_executor.alarm import Ring
+    from shotgun_executor.asked import Asked, Lookup
+    from shotgun_executor.joint import JointRead
+    from shotgun_executor.reads import Reads
+
+__all__ = ["PATIENCE", "Reader", "ReaderFuture"]
+
+T = TypeVar("T")
+
+PATIENCE = 0.02
+"""Seconds that a worker leaves what it waits for to others before it looks again."""
+
+
+class Reader:
+    """One of those who wait for a joint read. ``joint`` and ``over`` are guarded by its reads."""
+
+    __slots__ = ("asked", "due", "future", "joint", "keep", "lookup", "over", "reads", "ring",
+                 "site")  # fmt: skip
+
+    def __init__(
+        self,
+        reads: Reads,
+        asked: Asked,
+        site: Optional[tuple[str, int]] = None,
+        lookup: Optional[Lookup] = None,
+    ) -> None:
+        self.reads = reads
+        self.asked = asked
+        self.site = site  # where it was submitted; None: it stands between two joint reads
+        self.lookup = lookup
+        self.joint: Optional[JointRead] = None  # what it waits for
+        self.over = False  # somebody has claimed to tell its outcome
+        self.due: Optional[float] = None  # its deadline
+        self.ring: Optional[Ring] = None  # rings then
+        self.keep: Any = None  # the executor, until there is an outcome
+        self.future: ReaderFuture[Any] = ReaderFuture(self)
+
+    def __str__(self) -> str:
+        return str(self.asked)
+
+    def tell(self, result: Any, error: Optional[BaseException]) -> None:
+        """Resolve the future; only for who has claimed it, and so once."""
+        future = self.future
+        if isinstance(error, concurrent.futures.CancelledError):
+            concurrent.futures.Future.cancel(future)
+        if not future.set_running_or_notify_cancel():
+            return
+        if error is None:
+            future.set_result(result)
+            return
+        if self.site is not None:
+            note_on(error, f"{self}, submitted at {self.site[0]}:{self.site[1]}")
+        future.set_exception(error)
+
+    def drop(self) -> None:
+        """Let go of what is no longer needed."""
+        ring, self.ring = self.ring, None
+        if ring is not None:
+            ring.cancel()
+        self.joint = self.keep = self.lookup = self.future._reader = None
+
+
+class ReaderFuture(Future[T]):
+    """The future of a call that may share its request with others.
+
+    As any :class:`~shotgun_executor.Future`, but that :meth:`cancel` succeeds until the answer is
+    there: the others get theirs, and the request is given up if there are none.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        super().__init__()
+        self._reader: Optional[Reader] = reader
+        self._dispatch = reader.reads.dispatch
+
+    def cancel(self, *, abort: bool = False) -> bool:
+        """Want the answer no longer; with or without *abort*."""
+        reader = self._reader
+        if not concurrent.futures.Future.cancel(self):
+            return False
+        if reader is not None:
+            reader.reads.withdraw(reader)
+        return True
+
+    def cancel_soon(self) -> None:
+        """Cancel the call before a worker would take another. For destructors."""
+        self._dispatch.cancel_soon(self)
+
+    @property
+    def on_worker(self) -> bool:
+        """Whether the current thread is a worker of the executor that this call waits for."""
+        return self._reader is not None and self._dispatch.on_worker
+
+    def _help(self, timeout: Optional[float]) -> Optional[float]:
+        """On a worker: have the request made, if nobody else does. What is left."""
+        reader = self._reader
+        if reader is None:
+            return timeout
+        self._dispatch.check_process()
+        if not self._dispatch.on_worker:
+            return timeout
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not self.done():
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                return 0.0
+            self._step(reader, left)
+        return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+    def _step(self, reader: Reader, left: Optional[float]) -> None:
+        """One step towards the outcome."""
+        if reader.due is not None:
+            until_due = reader.due - time.monotonic()
+            left = until_due if left is None else min(left, until_due)
+        briefly = PATIENCE if left is None else min(PATIENCE, max(left, 0.001))
+        joint = reader.joint
+        future = None if joint is None else joint.future
+        if joint is None or (future is not None and future.done()) or briefly == left:
+            concurrent.futures.wait([self], briefly)  # another thread is about to tell it
+        elif future is None:
+            reader.reads.wait_until_submitted(joint, briefly)
+        else:
+            with contextlib.suppress(
+                concurrent.futures.CancelledError, concurrent.futures.TimeoutError
+            ):
+                future.exception(left)

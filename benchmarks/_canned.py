@@ -1,8 +1,8 @@
 """A site that has its answers ready, so that what is measured is the client and not the site.
 
-``read`` of a page, also of the rows after an id, of one Shot by its id and of many by theirs, a
-count of the rows, and ``info``; nothing else. What a client asks for is read from its request, a
-wrong key is refused, and every request is counted. It is started by
+``read`` of a page, also of the rows after an id or between ids, of one Shot by its id and of many
+by theirs, a count of the rows, and ``info``; nothing else. What a client asks for is read from its
+request, a wrong key is refused, and every request is counted. It is started by
 :class:`CannedSite` in a process of its own, and ends with the pipe to its standard input.
 """
 
@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import bisect
 import gzip
 import json
+import random
 import re
 import selectors
 import subprocess
@@ -33,6 +35,8 @@ _KEY = re.compile(rb'"script_key":\s*"' + API_KEY.encode() + rb'"')
 _ID = re.compile(rb'"values":\s*\[\s*(\d+)\s*\]')
 _IDS = re.compile(rb'"in",\s*"values":\s*\[([\d,\s]+)\]')
 _AFTER = re.compile(rb'"greater_than",\s*"values":\s*\[(\d+)\]')
+_BETWEEN = re.compile(rb'"between",\s*"values":\s*\[(\d+),\s*(\d+)\]')
+_IS = re.compile(rb'"is",\s*"values":\s*\[(\d+)\]')
 _PAGE = re.compile(rb'"current_page":\s*(\d+)')
 _SIZE = re.compile(rb'"entities_per_page":\s*(\d+)')
 _LATENCY = re.compile(rb"latency=([\d.]+)")
@@ -61,12 +65,38 @@ def row(number: int) -> dict[str, Any]:
     }
 
 
+def small_row(number: int) -> dict[str, Any]:
+    """A Shot with one field."""
+    return {"type": "Shot", "id": number, "code": f"sh{number:07}"}
+
+
+KINDS = ("dense", "sparse", "clustered")
+_HIGHEST = 10_000_000
+
+
+def ids_of(kind: str, count: int) -> list[int]:
+    """The ids of so many rows: without gaps, anywhere up to ten million, or in runs among those."""
+    dice = random.Random(count)
+    if kind == "dense":
+        return list(range(1, count + 1))
+    if kind == "sparse":
+        return sorted(dice.sample(range(1, _HIGHEST), count))
+    ids: list[int] = []
+    start = 1
+    while len(ids) < count:
+        ids += range(start, start + dice.randint(1, 1000))
+        start = ids[-1] + dice.randint(2, 2 * 500 * _HIGHEST // count)
+    return ids[:count]
+
+
 class _Answers:
     """Whole answers, head included, made once."""
 
-    def __init__(self, pages: int, *, compress: bool) -> None:
+    def __init__(self, pages: int, *, compress: bool, kind: str, small: bool) -> None:
         self._compress = compress
         self._last = pages
+        self._ids = ids_of(kind, pages * ROWS)
+        self._row = small_row if small else row
         self._pages = {n: self._page(n) for n in range(1, pages + 1)}
         self._beyond = self._page(pages + 1, rows=0)
         self._info = self._whole(
@@ -96,6 +126,8 @@ class _Answers:
         ids = _IDS.search(request)
         if ids is not None:
             return self._shots([int(each) for each in ids[1].split(b",")])
+        if _BETWEEN.search(request) is not None:
+            return self._rows_between(request)
         if _AFTER.search(request) is not None:
             return self._page_for(request)
         number = _ID.search(request)
@@ -109,9 +141,20 @@ class _Answers:
         before = int(after[1]) // ROWS if after else 0
         return self._pages.get(before + int(page[1]), self._beyond)
 
+    def _rows_between(self, request: bytes) -> bytes:
+        ranges = [(int(low), int(high)) for low, high in _BETWEEN.findall(request)]
+        ranges += [(int(each), int(each)) for each in _IS.findall(request)]
+        found: list[int] = []
+        for low, high in ranges:
+            first = bisect.bisect_left(self._ids, low)
+            found += self._ids[first : bisect.bisect_right(self._ids, high)]
+        paging = {"current_page": 1, "has_next_page": False}
+        entities = [self._row(number) for number in found]
+        return self._whole({"results": {"entities": entities, "paging_info": paging}})
+
     def _page(self, page: int, rows: int = ROWS) -> bytes:
-        first = (page - 1) * ROWS + 1
-        entities = [row(number) for number in range(first, first + rows)]
+        first = (page - 1) * ROWS
+        entities = [self._row(number) for number in self._ids[first : first + rows]]
         paging = {"current_page": page, "has_next_page": page < self._last}
         return self._whole({"results": {"entities": entities, "paging_info": paging}})
 
@@ -218,10 +261,24 @@ class _Connection(asyncio.Protocol):
 class CannedSite:
     """The site in a process of its own, for as long as a ``with`` block lasts."""
 
-    def __init__(self, pages: int, *, compress: bool = False) -> None:
+    def __init__(
+        self, pages: int, *, compress: bool = False, kind: str = "dense", small: bool = False
+    ) -> None:
+        """Start it.
+
+        Args:
+            pages: How many pages there are.
+            compress: Send pages compressed.
+            kind: What ids the rows have, see :func:`ids_of`.
+            small: The rows have one field rather than ten.
+        """
         command = [sys.executable, str(Path(__file__).resolve()), "--pages", str(pages)]
         self._process = subprocess.Popen(
-            [*command, *(["--gzip"] if compress else [])],
+            [
+                *(*command, "--ids", kind),
+                *(["--gzip"] if compress else []),
+                *(["--small"] if small else []),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -254,9 +311,9 @@ class CannedSite:
         return counts
 
 
-async def _serve(pages: int, *, compress: bool) -> None:
+async def _serve(answers: _Answers) -> None:
     loop = asyncio.get_running_loop()
-    state = _State(_Answers(pages, compress=compress))
+    state = _State(answers)
     server = await loop.create_server(lambda: _Connection(state, loop), "127.0.0.1", 0, backlog=128)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     ended = asyncio.Event()
@@ -275,10 +332,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--pages", type=int, default=40, help="how many pages there are")
     parser.add_argument("--gzip", action="store_true", help="send pages compressed")
+    parser.add_argument("--ids", choices=KINDS, default="dense", help="what ids the rows have")
+    parser.add_argument("--small", action="store_true", help="rows of one field")
     options = parser.parse_args()
+    answers = _Answers(options.pages, compress=options.gzip, kind=options.ids, small=options.small)
     # select() has a clock of microseconds; epoll would make up to 6 of 5 milliseconds.
     loop = asyncio.SelectorEventLoop(selectors.SelectSelector())
-    loop.run_until_complete(_serve(options.pages, compress=options.gzip))
+    loop.run_until_complete(_serve(answers))
     loop.close()
 
 

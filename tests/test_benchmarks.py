@@ -114,12 +114,29 @@ def test_canned_rows_are_what_they_are_said_to_be():
 
 def test_bulk_reads_are_measured():
     """Each way gets the right answers, and the requests are as many as they should be."""
-    done = run([str(BENCHMARKS / "bulk_reads.py")])
+    done = run([str(BENCHMARKS / "bulk_reads.py")], "--no-peer")
     assert done.returncode == 0, done.stderr
-    requests = {line.split()[0]: line.split()[-1] for line in done.stdout.splitlines()[1:7]}
+    lines = done.stdout.splitlines()
+    requests = {line.split()[0]: line.split()[-1] for line in lines[1:9]}
     assert requests["lookup_ours"] == "20"
     assert requests["find_official"] == "100"
-    assert requests["find_ours"] == "101"  # and a count
+    assert requests["find_ours"] == requests["far_many"] == "101"  # and a count
+    counted = [line.partition(" (goal")[0] for line in lines[-4:]]
+    assert counted == [
+        "100 pages of rows with dense ids: 101 requests",
+        "100 pages of rows with sparse ids: 102 requests",
+        "100 pages of rows with clustered ids: 101 requests",
+        "one page: 1 request",
+    ]
+
+
+def test_memory_of_find_iter_is_measured():
+    """It holds a few pages, however many rows there are; more would fail the benchmark."""
+    done = run([str(BENCHMARKS / "find_iter.py")])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("50000 rows in ")
+    grown = float(done.stdout.rpartition("grew by ")[2].split()[0])
+    assert grown < 64
 
 
 def test_bulk_writes_are_checked_and_counted():

@@ -75,6 +75,12 @@ def gathering(sandbox):
         yield executor
 
 
+@pytest.fixture
+def patient(monkeypatch):
+    """Lookups wait for others until they are flushed, however slow the machine is."""
+    monkeypatch.setattr(joint, "MAX_WAIT", 3600.0)
+
+
 def reads(sandbox):
     return [request for request in sandbox.requests if request.method == "read"]
 
@@ -401,10 +407,11 @@ def test_gathered_lookups_return_what_single_ones_do(sandbox, shots, official, s
     assert len(reads(sandbox)) - before < len(calls)
 
 
-def test_lookups_are_gathered(sandbox, shots, gathering):
+def test_lookups_are_gathered(sandbox, shots, gathering, patient):
     """Lookups that are made together are one request, in which no id is twice."""
     before = len(reads(sandbox))
     futures = [gathering.find_one("Shot", by_id(number), FIELDS) for number in (*shots, *shots)]
+    gathering._reads.flush()
     found = [future.result(LONG) for future in futures]
     assert [shot and shot["id"] for shot in found] == [*shots[:-5], *[None] * 5] * 2
     assert len({id(shot) for shot in found if shot}) == 70
@@ -420,16 +427,16 @@ def test_a_lookup_alone_is_the_single_call(sandbox, shots, gathering, official):
     assert ours.arguments == theirs.arguments
 
 
-def test_so_many_are_one_request(sandbox, gathering, monkeypatch):
+def test_so_many_are_one_request(sandbox, gathering, patient):
     """Five hundred ids are enough; the others are another request."""
-    monkeypatch.setattr(joint, "MAX_WAIT", 3600.0)
     futures = [gathering.find_one("Shot", by_id(number)) for number in range(1, 1001)]
     wait(futures, LONG)
     assert sorted(len(ids_asked(request)) for request in reads(sandbox)) == [500, 500]
 
 
-def test_gathered_from_many_threads(sandbox, shots, gathering):
+def test_gathered_from_many_threads(sandbox, shots, gathering, monkeypatch):
     """Threads that use the facade at the same time share requests too."""
+    monkeypatch.setattr(joint, "MAX_WAIT", 0.5)
     sg = gathering.shotgun
     barrier = threading.Barrier(30)
 
@@ -454,7 +461,7 @@ def test_gathered_on_workers(sandbox, shots, workers):
         assert len(reads(sandbox)) - before <= len(shots)
 
 
-def test_a_refused_gathering_is_made_one_by_one(sandbox, shots, gathering):
+def test_a_refused_gathering_is_made_one_by_one(sandbox, shots, gathering, patient):
     """What the site refuses as a whole fails none whose own call succeeds."""
     fault = '{"exception": true, "message": "too many", "error_code": 103}'
     sandbox.fail_next("read", status=200, body=fault, headers={"Content-Type": "application/json"})
@@ -476,7 +483,7 @@ def test_faults_of_gathered_lookups_are_their_own(sandbox, shots, gathering):
     assert all(len(error.__notes__) == 1 for error in errors)
 
 
-def test_cancelled_lookups_are_not_asked_for(sandbox, shots, gathering):
+def test_cancelled_lookups_are_not_asked_for(sandbox, shots, gathering, patient):
     """Who cancels while lookups are gathered is not among them; if all do, nothing is sent."""
     before = len(reads(sandbox))
     one, two, three = (gathering.find_one("Shot", by_id(number)) for number in shots[:3])

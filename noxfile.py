@@ -78,19 +78,19 @@ nox.options.sessions = [
 def tests(session: nox.Session) -> None:
     """Run the tests on each supported Python; arguments after -- go to pytest.
 
-    Those that are slow are run on the Python that runs nox; those of the sandbox on the oldest and
-    the newest as well, those of the examples on the newest.
+    All of them on the Python that runs nox. Those that are slow or of the examples are left out on
+    the others, and those of the sandbox but on the newest; `lowest` runs them on the oldest.
     """
     # Without the optional speed-ups in most places, so that both ways are tested.
     extras = "sandbox,fast,plot" if session.python == OWN else "sandbox"
     session.install("-e", f".[{extras}]", *_group("test"))
+    some: list[str] = []
     if session.python == OWN:
         session.install(*_group("qt"), success_codes=[0, 1])  # not for every platform
-    some = [] if session.python == OWN else ["-m", "not slow"]
-    if session.python not in (OWN, FOUND[0], FOUND[-1]):
-        some.append("--ignore=tests/sandbox")
+    else:
+        some += ["-m", "not slow", "--ignore=tests/examples"]
     if session.python not in (OWN, FOUND[-1]):
-        some.append("--ignore=tests/examples")  # the session `lowest` runs them on the oldest
+        some.append("--ignore=tests/sandbox")
     session.run("python", "-m", "pytest", *session.posargs or [*PARALLEL, *some])
 
 

@@ -183,31 +183,36 @@ class Channel:
         self._shared.counters.connected(time.monotonic() - began)
         return wire
 
-    def _write(self, wire: Wire, data: Union[bytes, memoryview], *, last: bool) -> None:
-        """Write all of *data*; the limit holds for each silence, not for the whole."""
+    def _write(self, wire: Wire, data: Union[bytes, memoryview], *, last: bool) -> bool:
+        """Write all of *data*; False if the site answers before it took all.
+
+        The limit holds for each silence, not for the whole.
+        """
         before = self.phase
         # Before it is sent: an interrupt may come when it is, and before that is noted.
         self.phase = Phase.WHOLE if last else Phase.PART
         sent = 0
         try:
             sent = wire.send(data)
-            if sent < len(data):
-                rest = memoryview(data)[sent:]
-                while rest:
-                    rest = rest[wire.send(rest[:_PIECE]) :]
+            if sent < len(data) and not _send_rest(wire, memoryview(data)[sent:]):
+                self.phase = Phase.PART
+                return False
         except OSError as error:
             self.phase = Phase.PART if sent else before
             if isinstance(error, socket.timeout):
                 raise self._silence(error) from error.__cause__
             raise
+        return True
 
     def _stream(self, wire: Wire, body: Union[bytes, Body]) -> None:
+        """Send *body* piece by piece, until the site answers: then it will not read the rest."""
         pieces = _slices(body) if isinstance(body, bytes) else body.pieces()
         for piece in pieces:
             if wire.readable():
-                return  # the site answers already: it will not read the rest
+                return
             try:
-                self._write(wire, piece, last=False)
+                if not self._write(wire, piece, last=False):
+                    return
             except (BrokenPipeError, ConnectionResetError):
                 if not self._switch.thrown and wire.readable(0.5):
                     return  # it may have said why
@@ -448,6 +453,15 @@ def _head(
     if length is not None:
         lines.append(f"content-length: {length}")
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+def _send_rest(wire: Wire, rest: memoryview) -> bool:
+    while rest:
+        sent = wire.send(rest[:_PIECE])
+        if not sent:
+            return False
+        rest = rest[sent:]
+    return True
 
 
 def _slices(body: bytes) -> Iterator[memoryview]:

@@ -20,6 +20,7 @@ from shotgun_api3 import Shotgun
 
 from shotgun_executor import Retries, ShotgunPool, UploadError, outcome_unknown, upload_progress
 from shotgun_executor.retry import Sent, sent_of
+from shotgun_executor.sandbox import Sandbox
 from tests.support import KEYS, LONG, in_thread
 from tests.wire import INFO, results_of, serving
 
@@ -312,8 +313,9 @@ def test_files_upload_errors_show_no_signature(movie):
         assert "secret" not in str(raised.value)
 
 
-def test_files_a_site_that_answers_early_is_heard(tmp_path):
-    """A 413 that comes while the body is being sent is the error, not the broken pipe."""
+@pytest.mark.parametrize("pause", [0, 0.2])
+def test_files_a_site_that_answers_early_is_heard(tmp_path, pause):
+    """A 413 that comes while the body is being sent, or cannot be, is the error."""
     path = tmp_path / "big.mov"
     path.write_bytes(b"x" * 30_000_000)
 
@@ -325,6 +327,7 @@ def test_files_a_site_that_answers_early_is_heard(tmp_path):
             if line.startswith(b"content-length"):
                 peer.file.read(int(line.split(b":")[1]) + 2)
                 peer.answer(FORMS)
+        peer.server.over.wait(pause)  # nobody reads, so that by then nothing more can be sent
         peer.answer(b"too large", 413)
         peer.server.over.wait(LONG)
 
@@ -332,6 +335,20 @@ def test_files_a_site_that_answers_early_is_heard(tmp_path):
         with pytest.raises(UploadError) as raised:
             sg.upload("Shot", 1, str(path))
         assert raised.value.status == 413
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_files_large_uploads_over_fresh_tls_connections(tmp_path, direct):
+    """What the site sends for TLS itself, right after the handshake, is not taken for an answer."""
+    path = tmp_path / "big.mov"
+    path.write_bytes(b"x" * 3_000_000)
+    with Sandbox(tls=True, s3_direct_uploads=direct) as site:
+        with ShotgunPool(site.url, **site.credentials, read_timeout=LONG, retries=0) as sg:
+            project = sg.create("Project", {"name": "The Lantern Sea"})
+            for _ in range(8):
+                sg.close()
+                number = sg.upload("Project", project["id"], str(path))
+                assert len(sg.download_attachment(number)) == 3_000_000
 
 
 @pytest.mark.parametrize("info", [DIRECT, FORMS], ids=["direct", "forms"])

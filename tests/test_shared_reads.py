@@ -229,13 +229,28 @@ def test_a_write_is_a_fence(sandbox, shots, sharing, way):
     sandbox.hold("read")
     old = sharing.find_one("Shot", by_id(shots[0]), ["description"])
     sandbox.wait_for(1, "read")
-    WRITES[way](sharing, shots[0])
+    written = WRITES[way](sharing, shots[0])
+    if isinstance(written, concurrent.futures.Future):
+        written.result(LONG)  # its end is a fence too, and is not to come between the next two
     new = sharing.find_one("Shot", by_id(shots[0]), ["description"])
     also = sharing.find_one("Shot", by_id(shots[0]), ["description"])
     sandbox.wait_for(2, "read")
     sandbox.resume()
     wait([old, new, also], LONG)
     assert sandbox.counters().requests["read"] == 2
+
+
+def test_a_write_is_a_fence_from_its_submission(sandbox, shots, sharing):
+    """Nobody has to wait for the write."""
+    sandbox.hold("read")
+    sandbox.hold("update")
+    old = sharing.find_one("Shot", by_id(shots[0]), ["description"])
+    sandbox.wait_for(1, "read")
+    write = sharing.update("Shot", shots[0], {"description": "new"})
+    new = sharing.find_one("Shot", by_id(shots[0]), ["description"])
+    sandbox.wait_for(2, "read")
+    sandbox.resume()
+    assert not wait([old, write, new], LONG).not_done
 
 
 def test_the_end_of_a_write_is_a_fence(sandbox, shots, sharing):

@@ -1002,6 +1002,8 @@ class Dispatch:
 
     def runner_ended(self, runner: Runner, ended: concurrent.futures.Future[None]) -> None:
         """The stdlib is done with a runner: it ran, or it never will."""
+        if runner not in self._runners:
+            return  # it found nothing to do, as it should; nobody puts it back, so no lock is needed
         # The stdlib calls this under its own lock then: it can take no other runner, nor be ended.
         locked = ended.cancelled() or isinstance(ended.exception(), BrokenThreadPool)
         successor = Runner(self)

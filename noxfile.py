@@ -79,7 +79,7 @@ def tests(session: nox.Session) -> None:
     """Run the tests on each supported Python; arguments after -- go to pytest.
 
     All of them on the Python that runs nox. Those that are slow or of the examples are left out on
-    the others, and those of the sandbox but on the newest; `lowest` runs them on the oldest.
+    the others, and those of the sandbox but on the newest; `lowest` has these on the oldest.
     """
     # Without the optional speed-ups in most places, so that both ways are tested.
     extras = "sandbox,fast,plot" if session.python == OWN else "sandbox"
@@ -103,7 +103,8 @@ def lowest(session: nox.Session) -> None:
         # The oldest aiohttp and SQLAlchemy have no wheels for the newest Pythons.
         oldest += _lowest(project["optional-dependencies"]["sandbox"])
     session.install("-e", ".[sandbox]", *oldest, *_group("test"))
-    session.run("python", "-m", "pytest", *session.posargs or [*PARALLEL, "-m", "not slow"])
+    some = ["-m", "not slow", "--ignore=tests/examples"]
+    session.run("python", "-m", "pytest", *session.posargs or [*PARALLEL, *some])
 
 
 @nox.session(python=FOUND[0])

@@ -385,7 +385,7 @@ class Call:
 
 def submitted_at() -> tuple[str, int]:
     """The file and line of the user's that submits a call: the first that is not of the package."""
-    frame = sys._getframe(1)
+    frame = sys._getframe(2)  # the first is of who submits it for us
     while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
         frame = frame.f_back
     return frame.f_code.co_filename, frame.f_lineno

@@ -510,7 +510,8 @@ class Dispatch:
 
     def _accept(self, call: Call) -> None:
         self._counters.submitted += 1
-        self._counters.count_endings(10 * _LOT)  # no worker comes by, if they were cancelled
+        if not self._counters.submitted % 1000:  # no worker comes by, if they were cancelled
+            self._counters.count_endings()
         self._pending += 1
         if call.needs:
             call.state = State.BLOCKED
@@ -569,7 +570,8 @@ class Dispatch:
 
     def _next(self, runner: Runner) -> Optional[Call]:
         """The next call for *runner*; None ends it, so that the next submit starts another."""
-        self._cancel_dropped()
+        if self._dropped:
+            self._cancel_dropped()
         passed_over: list[Call] = []  # freed after the lock: it may be the end of a user's object
         told: list[Told] = []
         with self.lock:
@@ -1003,7 +1005,7 @@ class Dispatch:
     def runner_ended(self, runner: Runner, ended: concurrent.futures.Future[None]) -> None:
         """The stdlib is done with a runner: it ran, or it never will."""
         if runner not in self._runners:
-            return  # it found nothing to do, as it should; nobody puts it back, so no lock is needed
+            return  # it found nothing to do, as it should; nobody puts it back: no lock is needed
         # The stdlib calls this under its own lock then: it can take no other runner, nor be ended.
         locked = ended.cancelled() or isinstance(ended.exception(), BrokenThreadPool)
         successor = Runner(self)

@@ -49,14 +49,17 @@ class Future(concurrent.futures.Future[T]):
             CancelledError: The call was cancelled.
             DeadlockError: The call waits for the one that waits here.
         """
-        error = self.exception(timeout)
-        if error is None:
-            return super().result()
         try:
+            return super().result(self._help(timeout))
+        except BaseException as error:
+            if self._cancelled_late and isinstance(error, concurrent.futures.CancelledError):
+                raise concurrent.futures.CancelledError from None  # not the one that is kept
+            if super().cancelled() or not self.done() or super().exception() is not error:
+                raise  # it is of the waiting: a time-out, Ctrl-C
             # As it was: else each call of result() would add to the traceback.
-            raise error.with_traceback(self._traceback)
+            raise error.with_traceback(self._traceback)  # noqa: B904  # the very one
         finally:
-            del self, error  # the traceback holds this frame
+            del self  # the traceback holds this frame
 
     def exception(self, timeout: Optional[float] = None) -> Optional[BaseException]:
         """What the call raised, or None; waits as :meth:`result` does."""

@@ -45,7 +45,10 @@ class Line:
         # Each step leaves the line whole, as Ctrl-C may come between any two of them.
         if call.priority not in self._order:
             self._order = sorted([*self._order, call.priority], reverse=True)
-        self._by_priority.setdefault(call.priority, deque()).append(call)
+        calls = self._by_priority.get(call.priority)
+        if calls is None:
+            calls = self._by_priority.setdefault(call.priority, deque())
+        calls.append(call)
 
     def take(self, passed_over: list[Call]) -> Optional[Call]:
         """The call to start next, taken out; None if none waits.

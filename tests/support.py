@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from pathlib import Path
@@ -104,8 +105,17 @@ def settled(before: set[threading.Thread]) -> set[threading.Thread]:
     """The threads that were started since *before* and are still there, after a grace."""
     new = {thread for thread in threading.enumerate() if thread not in before}
     for thread in new:
-        thread.join(2.0)
+        _join(thread)
     return {thread for thread in new if thread.is_alive()}
+
+
+def _join(thread: threading.Thread) -> None:
+    """Wait for its end, for two seconds; another thread may be about to start it."""
+    for _ in range(100):
+        with contextlib.suppress(RuntimeError):
+            thread.join(2.0)
+            return
+        threading.Event().wait(0.02)
 
 
 def official_twin(client: Any) -> Any:

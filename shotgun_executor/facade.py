@@ -80,7 +80,7 @@ class TransparentShotgun(Shotgun):
 
     def close(self) -> None:
         """Close every connection; the next call opens one afresh."""
-        raise NotImplementedError
+        raise NotImplementedError  # each front closes in its own way
 
     @property
     def server_caps(self) -> ServerCapabilities:

@@ -118,7 +118,7 @@ class _Submitted(Iterator[Item], Generic[T, Item]):
 
     def _take(self) -> Item:
         """Wait for the next item, and take its call out of what is pending."""
-        raise NotImplementedError
+        raise NotImplementedError  # what an item is, is what the subclasses are for
 
     def _submitted(self, future: Future[T]) -> None:
         """A call was submitted."""

@@ -9,7 +9,7 @@ from .faults import Fault
 
 try:
     import orjson as _orjson
-except ImportError:  # pragma: no cover
+except ImportError:  # pragma: no cover  # without the extra; the results are the same
     orjson: Any = None
 else:
     orjson = _orjson

@@ -90,7 +90,7 @@ class _Spoiled(web.StreamResponse):
         return writer
 
     async def _write_body(self, request: web.BaseRequest) -> None:
-        raise NotImplementedError
+        raise NotImplementedError  # how it is spoiled is what the subclasses are for
 
 
 class HalfBody(_Spoiled):

@@ -123,7 +123,7 @@ class _Stored(Exchange):
 
     def act(self) -> web.StreamResponse:
         """Do it; the URL is good."""
-        raise NotImplementedError
+        raise NotImplementedError  # each route does its own
 
     def refuse(self, fault: Fault) -> web.StreamResponse:
         """S3's way to refuse."""

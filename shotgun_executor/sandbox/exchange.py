@@ -58,11 +58,11 @@ class Exchange:
 
     async def execute(self) -> web.StreamResponse:
         """Do what is asked for, and return the answer."""
-        raise NotImplementedError
+        raise NotImplementedError  # each route does its own
 
     def refuse(self, fault: Fault) -> web.StreamResponse:
         """The answer with which the site refuses such a request."""
-        raise NotImplementedError
+        raise NotImplementedError  # each protocol refuses in its own way
 
     def discard(self) -> None:
         """Leave nothing of what was read and not kept. Called last, in any case."""

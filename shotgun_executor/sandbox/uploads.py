@@ -75,7 +75,7 @@ class UploadForm(Exchange):
         Raises:
             Fault: The site refuses.
         """
-        raise NotImplementedError
+        raise NotImplementedError  # each form does its own
 
     def refuse(self, fault: Fault) -> web.StreamResponse:
         """The text of a failure, which has the status 200."""
@@ -179,7 +179,7 @@ class _FileForm(UploadForm):
 
     def use(self, file: NewFile) -> str:
         """Do with the file what it was sent for."""
-        raise NotImplementedError
+        raise NotImplementedError  # each form does its own
 
 
 class UploadFile(_FileForm):

@@ -233,7 +233,8 @@ class Submitting:
                 :meth:`batching` does.
             progress: Show a bar of the bytes that are uploaded, if tqdm is installed; a text stands
                 before it. A function is called with a :class:`~shotgun_executor.PublishProgress`
-                instead.
+                instead, by one thread at a time: it must not wait for calls of the executor, whose
+                workers may wait for it.
 
         Returns:
             A :class:`~shotgun_executor.publishing.Publishing`, for a ``with`` block. A deadline of

@@ -100,12 +100,12 @@ def _to_help(futures: Sequence[concurrent.futures.Future[Any]]) -> Optional[Futu
 
 def _look_behind(futures: Sequence[concurrent.futures.Future[Any]]) -> None:
     """Do first what this thread, which is about to wait, would do for *futures* only afterwards."""
-    tell_rest()
     calls = [getattr(future, "_call", None) for future in futures if not future.done()]
     for call in calls:
         if call is not None:
             call.dispatch.look_behind(futures)
-            return
+            break
+    tell_rest()
 
 
 def _help(future: Future[Any], deadline: Optional[float]) -> None:

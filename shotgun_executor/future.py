@@ -73,7 +73,7 @@ class Future(concurrent.futures.Future[T]):
             raise concurrent.futures.CancelledError
         return error
 
-    def add_done_callback(self, fn: Callable[[concurrent.futures.Future[T]], object]) -> None:
+    def add_done_callback(self, fn: Callable[[Any], object]) -> None:
         """As in the standard library, but no callback keeps the others from being called.
 
         If it raises SystemExit or the like, that is raised when all were called, where the future
@@ -187,9 +187,9 @@ class Future(concurrent.futures.Future[T]):
             return timeout
         dispatch = call.dispatch
         dispatch.check_process()
-        tell_rest()
         if not dispatch.on_worker:
             dispatch.look_behind([self])
+            tell_rest()
             return timeout
         if timeout is None:
             dispatch.help(self, None)
@@ -199,9 +199,7 @@ class Future(concurrent.futures.Future[T]):
         return max(0.0, deadline - time.monotonic())
 
 
-def _call_back(
-    function: Callable[[concurrent.futures.Future[T]], object], future: Future[T]
-) -> None:
+def _call_back(function: Callable[[Any], object], future: Any) -> None:
     """Call *function*, a callback of *future*; what the standard library does not catch is kept."""
     try:
         function(future)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from shotgun_executor.call import DELAYED, TAKEN, Call, End, State
 from shotgun_executor.errors import DeadlockError
 from shotgun_executor.opening import Aborted
+from shotgun_executor.telling import tell_rest
 
 if TYPE_CHECKING:
     from shotgun_executor.aside import Aside
@@ -33,7 +34,10 @@ def help_along(dispatch: Aside, mine: Call, future: Future[Any], deadline: Optio
         Aborted: *mine* is to end.
     """
     own = None if mine.ring is None else mine.ring.moment
-    while not future.done() and not _has_come(deadline):
+    while True:
+        tell_rest()
+        if future.done() or _has_come(deadline):
+            return
         if _has_come(own):
             mine.end = mine.end or End.DEADLINE
         if mine.end is not None:
@@ -75,6 +79,8 @@ def _step(
     del freed
     for of, done in failed:  # we may be faster than the callback
         dispatch.need_is_done(of, done)
+    if failed and not taken:
+        return  # that may be what was waited for
     if taken and call is not None:
         _run_here(dispatch, call)
     elif need is not None:

@@ -16,7 +16,7 @@ from shotgun_api3.shotgun import Shotgun, ShotgunError
 from shotgun_executor.batching import BATCHED
 from shotgun_executor.future import Future
 from shotgun_executor.items import Item
-from shotgun_executor.journal import Journal, read_journal
+from shotgun_executor.journal import Journal, Line, read_journal
 from shotgun_executor.plain import copy_plain
 from shotgun_executor.progress import Progress, PublishProgress
 from shotgun_executor.report import FINISHED, ItemReport, PublishReport, StepReport
@@ -82,7 +82,8 @@ class Publishing:
         self._batching = executor._batching(options) if batch_writes else None
         self._progress = Progress(progress)
         # The state. Guarded by the lock, which is re-entrant since callbacks of futures that are
-        # cancelled come here. The file is written under it.
+        # cancelled come here. Under it lines are put in order, and steps are counted; lines are
+        # written, and progress is told, without it.
         self._lock = threading.RLock()
         self._items: dict[str, Item] = {}
         self._reports: dict[Place, StepReport] = {}  # what the file is to hold
@@ -175,9 +176,11 @@ class Publishing:
             before = self._reports.get(place)
             if resumed is None:
                 self._reports[place], self._steps[place] = report, step
-        if resumed is not None:  # without the lock: the user's function is told
-            self._progress.added(item.key, 0)
-            self._progress.ended(step, item.key)
+            else:
+                self._progress.added(item.key, 0)
+                self._progress.ended(item.key)
+        if resumed is not None:
+            self._flush()
             return resumed
         try:
             step.future = future = self._submit(step, args, kwargs, needs)
@@ -190,7 +193,7 @@ class Publishing:
         with self._lock:
             self._by_future[future] = step
             self._open[step] = None
-        self._progress.added(item.key, report.size or 0)
+            self._progress.added(item.key, report.size or 0)
         future.add_done_callback(lambda _: self._ended(step))
         return future
 
@@ -281,26 +284,27 @@ class Publishing:
 
     def _began(self, step: Step, arguments: Mapping[str, Any]) -> None:
         """*step* is about to be sent: say so in the file, before it is."""
+        hint = hint_of(step.report.method, arguments)
+        size = size_of(step.report.method, arguments)
         with self._lock:
+            if step.over:  # its deadline, for one; what is in the report is not made after all
+                raise ShotgunError("it was not sent: it is over")
             if step.since is not None:
                 return  # it is made again
-            report = dataclasses.replace(
-                step.report,
-                state="running",
-                message=hint_of(step.report.method, arguments),
-                size=size_of(step.report.method, arguments),
-            )
-            try:
-                self._write(report)
-            except OSError as error:  # not as one: the site has nothing to do with it
-                raise ShotgunError(f"it was not sent: the report fails: {error}") from error
-            more = (report.size or 0) - (step.report.size or 0)
-            step.report, step.since = report, time.monotonic()
-            self._reports[report.item, report.name] = report
-        self._progress.grew(more)
+            more = (size or 0) - (step.report.size or 0)
+            step.report = dataclasses.replace(step.report, state="running", message=hint, size=size)
+            step.since = time.monotonic()
+            line = self._keep(step.report)
+            self._progress.grew(more)
+        self._flush()
+        if line is not None and line.error is not None:
+            step.since = None
+            # Not as an error of the system: the site has nothing to do with it.
+            text = f"it was not sent: the report fails: {line.error}"
+            raise ShotgunError(text) from line.error
 
     def _ended(self, step: Step) -> None:
-        """*step* has its outcome: keep it. Once; who comes second waits for the first."""
+        """*step* has its outcome: keep it. Once; who comes second finds it kept."""
         with self._lock:
             if step.over:
                 return
@@ -308,20 +312,24 @@ class Publishing:
             step.report = step.with_outcome()
             self._open.pop(step, None)
             self._keep(step.report)
+            self._progress.ended(step.report.item)
             last = self._left and not self._open
-        self._progress.ended(step, step.report.item)
+        self._flush()
         if last:
             self._finish_if_over()
 
-    def _keep(self, report: StepReport) -> None:
-        """Remember *report*, and write it; if that fails, the end of the block tries again."""
-        self._reports[report.item, report.name] = report
-        with contextlib.suppress(OSError):
-            self._write(report)
+    def _keep(self, report: StepReport) -> Optional[Line]:
+        """Remember *report*, for the file too; under the lock.
 
-    def _write(self, report: StepReport) -> None:
+        If the line cannot be written, the end of the block tries again.
+        """
+        self._reports[report.item, report.name] = report
+        return None if self._journal is None else self._journal.add(report)
+
+    def _flush(self) -> None:
+        """Write what is to be kept; without the lock."""
         if self._journal is not None:
-            self._journal.append(report)
+            self._journal.flush()
 
     # The end
 
@@ -333,7 +341,7 @@ class Publishing:
             if self._journal is not None:
                 self._journal.start(self._reports.values())
             self._begun = True
-        self._progress.begin()
+            self._progress.begin()
         return self
 
     def __exit__(
@@ -375,8 +383,10 @@ class Publishing:
         """Complete the file, unless Ctrl-C has ended the wait: then the last step does."""
         with self._lock:
             self._left = bool(self._open)
-            if not self._left and self._journal is not None:
-                self._journal.finish(self._reports.values())
+            if self._left or self._journal is None:
+                return
+            reports = list(self._reports.values())
+        self._journal.finish(reports)
 
     def __repr__(self) -> str:
         with self._lock:

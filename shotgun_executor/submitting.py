@@ -233,8 +233,10 @@ class Submitting:
                 :meth:`batching` does.
             progress: Show a bar of the bytes that are uploaded, if tqdm is installed; a text stands
                 before it. A function is called with a :class:`~shotgun_executor.PublishProgress`
-                instead, by one thread at a time: it must not wait for calls of the executor, whose
-                workers may wait for it.
+                instead, always the newest, on a thread of its own: it may take its time, and wait
+                for calls of the executor. The end of the block waits until it was told the last
+                one, for ten seconds at most. If it raises, that is logged, and it is not called
+                any more.
 
         Returns:
             A :class:`~shotgun_executor.publishing.Publishing`, for a ``with`` block. A deadline of

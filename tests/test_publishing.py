@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 from collections import Counter
 
 import pytest
@@ -23,10 +24,11 @@ from shotgun_executor import (
     ShotgunExecutor,
     TooManyCalls,
     outcome_unknown,
+    telling,
     upload_progress,
 )
 from shotgun_executor.journal import Journal, kept, read_journal
-from tests.support import KEYS, LONG, NOWHERE, in_thread, wait_until
+from tests.support import KEYS, LONG, NOWHERE, Gate, in_thread, wait_until
 
 QUICK = Retries(3, first_wait=0.001)
 
@@ -554,7 +556,7 @@ def test_publishing_step_that_cannot_be_written_down_is_not_sent(
         def full(step):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(publishing._journal, "append", full)
+        monkeypatch.setattr(publishing._journal, "_append", full)
         note = publishing.item("sh010").create("Note", {"subject": "a", "project": project})
         assert "was not sent" in str(note.exception(LONG))
     assert requests(sandbox)["create"] == 1
@@ -721,11 +723,86 @@ def test_publishing_shows_a_bar(executor, project, movie, capsys, monkeypatch):
 
 
 def test_publishing_progress_that_fails_ends_nothing(executor, project, movie, caplog):
-    """An error of the user's function is logged, and the publish goes on."""
-    with executor.publishing(progress=lambda now: 1 / 0) as publishing:
+    """An error of the user's function is logged once, and the publish goes on without it."""
+    told = []
+
+    def fail(now):
+        told.append(now)
+        raise SystemExit("no more")
+
+    with executor.publishing(progress=fail) as publishing:
         publish(publishing.item("sh010"), project, movie)
     assert publishing.report.ok
-    assert "progress of a publish failed" in caplog.text
+    assert len(told) == 1
+    assert caplog.text.count("progress of a publish failed") == 1
+
+
+@pytest.mark.parametrize("workers", [1, 8])
+def test_publishing_progress_may_make_calls_and_wait_for_them(sandbox, project, movie, workers):
+    """A function that writes to the site how far it is, and waits for that, locks nothing up."""
+    told = []
+    with ShotgunExecutor(sandbox.url, **sandbox.credentials, max_workers=workers) as executor:
+        note = executor.create("Note", {"subject": "0", "project": project}).result()
+
+        def tell(now):
+            told.append(now)
+            executor.update("Note", note["id"], {"subject": str(now.steps_done)}).result(LONG)
+            executor.shotgun.find_one("Note", [["id", "is", note["id"]]])
+
+        with executor.publishing(progress=tell) as publishing:
+            for number in range(5):
+                publish(publishing.item(f"sh{number}"), project, movie)
+        assert publishing.report.ok
+        found = executor.find_one("Note", [["id", "is", note["id"]]], ["subject"]).result()
+    assert found["subject"] == "15", "the last state was not told before the end of the block"
+    assert (told[-1].items_done, told[-1].bytes_sent) == (5, 5_000_000)
+
+
+def test_publishing_goes_on_while_progress_blocks(executor, project, movie, report):
+    """A slow function holds up no step, nor the file; then it is told the newest state only."""
+    gate, told = Gate(), []
+
+    def slow(now):
+        told.append(now)
+        gate(now)
+
+    with executor.publishing(report, progress=slow) as publishing:
+        for number in range(3):
+            publish(publishing.item(f"sh{number}"), project, movie)
+        gate.wait_for(1)
+        wait_until(lambda: all(item.ok for item in publishing.report))
+        wait_until(lambda: [line.get("state") for line in lines(report)].count("done") == 9)
+        assert len(publishing.report) == 3
+        assert len(told) == 1
+        gate.open()
+    assert [now.steps_done for now in told[1:]] == [9]
+
+
+def test_publishing_ends_though_progress_does_not(executor, project, report, caplog, monkeypatch):
+    """A function that never returns is waited for only so long, and the file is complete."""
+    monkeypatch.setattr(telling, "PATIENCE", 0.1)
+    gate = Gate()
+    with executor.publishing(report, progress=gate) as publishing:
+        publishing.item("sh010").create("Note", {"subject": "a", "project": project})
+    assert "waited for no longer" in caplog.text
+    assert [step["state"] for step in lines(report)[1:]] == ["done"]
+    gate.open()
+
+
+def test_publishing_tells_its_progress_without_a_thread(executor, project, monkeypatch):
+    """When no thread can be started (the interpreter exits), the end tells the last state."""
+    told = []
+    start = threading.Thread.start
+
+    def no_thread(thread):
+        if thread.name == "the progress of a publish":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    with executor.publishing(progress=told.append) as publishing:
+        publishing.item("sh010").create("Note", {"subject": "a", "project": project})
+    assert [now.steps_done for now in told] == [1]
 
 
 # One thumbnail for several

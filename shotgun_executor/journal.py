@@ -11,6 +11,7 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union, cast
 
+from shotgun_executor.file_lock import FileLock
 from shotgun_executor.outcome import is_secret, redacted
 from shotgun_executor.report import StepReport
 
@@ -42,7 +43,8 @@ class Journal:
     """Keeps the steps of a publish in a file, such that what has ended survives a kill.
 
     Lines are appended while it runs, each by one write to the system; at the start and at the end
-    the file is written anew, with one line for each step, and replaced as a whole.
+    the file is written anew, with one line for each step, and replaced as a whole. In between no
+    other program can use it.
 
     :meth:`add` only puts a line in its order, and may be called under a lock; :meth:`flush` writes,
     under a lock of its own.
@@ -57,9 +59,22 @@ class Journal:
         # the user's that submits a step.
         self._lock = threading.RLock()
         self._file: Optional[int] = None
+        self._others = FileLock(self.path)
+
+    def lock(self) -> None:
+        """Keep other programs from the file, until :meth:`finish` or :meth:`unlock`.
+
+        Raises:
+            BlockingIOError: One uses it.
+        """
+        self._others.acquire()
+
+    def unlock(self) -> None:
+        """Leave the file to others."""
+        self._others.release()
 
     def start(self, steps: Iterable[StepReport]) -> None:
-        """Begin with *steps*, those of an earlier run."""
+        """Begin with *steps*, those of an earlier run; the file is locked."""
         with self._lock:
             self._replace(steps)
             flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0)
@@ -87,9 +102,13 @@ class Journal:
         """End with *steps*, in place of all lines."""
         with self._lock:
             file, self._file = self._file, None
-            if file is not None:
+            if file is None:
+                return
+            try:
                 os.close(file)
                 self._replace(steps)
+            finally:
+                self.unlock()
 
     def _append(self, step: StepReport) -> None:
         if self._file is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import dataclasses
-import os
 import threading
 import time
 from pathlib import Path
@@ -33,6 +32,7 @@ from shotgun_executor.steps import (
 )
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
@@ -58,6 +58,8 @@ class Publishing:
       is asked for. It was written down as begun before it was sent, so that this holds also when
       the program was killed.
     * What has ended is in the file before the block is left, and what has ended before a kill too.
+    * One program at a time uses the file; the ``with`` of another one raises ``BlockingIOError``
+      before anything is sent.
 
     At the end of the block all steps are waited for. After an exception in the block only those
     that run are, and the rest is cancelled. Errors of the steps are in their futures and in the
@@ -79,6 +81,13 @@ class Publishing:
         self._executor = executor
         self._options = options
         self._repeat_unknown = repeat_unknown
+        self._resume = resume
+        prototype = executor._prototype
+        self._site = None if prototype.must_ask_factory else prototype.host
+        self._path = None if path is None else Path(path)
+        self._journal: Optional[Journal] = None
+        if self._path is not None and prototype.plan is None:
+            self._journal = Journal(self._path, self._site)
         self._batching = executor._batching(options) if batch_writes else None
         self._progress = Progress(progress)
         # The state. Guarded by the lock, which is re-entrant since callbacks of futures that are
@@ -87,7 +96,7 @@ class Publishing:
         self._lock = threading.RLock()
         self._items: dict[str, Item] = {}
         self._reports: dict[Place, StepReport] = {}  # what the file is to hold
-        self._earlier, self._journal = self._opened(path, resume=resume)
+        self._earlier = self._earlier_steps()
         self._steps: dict[Place, Step] = {}  # that this run has been asked for
         self._by_future: dict[concurrent.futures.Future[Any], Step] = {}
         self._open: dict[Step, None] = {}  # without an outcome
@@ -95,27 +104,23 @@ class Publishing:
         self._closed = False
         self._left = False  # the end of the block did not wait for all
 
-    def _opened(
-        self, path: Union[str, os.PathLike[str], None], *, resume: bool
-    ) -> tuple[dict[Place, StepReport], Optional[Journal]]:
-        """What an earlier run has done, and the file to write to."""
+    def _earlier_steps(self) -> dict[Place, StepReport]:
+        """What an earlier run has done, by the file that is there."""
+        path = self._path
         if path is None:
-            if resume:
+            if self._resume:
                 raise ValueError("publishing: resume needs the path of the earlier report")
-            return {}, None
-        prototype = self._executor._prototype
-        site = None if prototype.must_ask_factory else prototype.host
-        earlier: dict[Place, StepReport] = {}
-        if Path(path).exists():
-            if not resume:
+            return {}
+        if path.exists():
+            if not self._resume:
                 raise FileExistsError(
-                    f"publishing: {os.fspath(path)} is there already: go on from it with "
-                    f"resume=True, or choose another path"
+                    f"publishing: {path} is there already: go on from it with resume=True, or "
+                    f"choose another path"
                 )
-            earlier = read_journal(Path(path), site)
-        elif not Path(path).absolute().parent.is_dir():
-            raise FileNotFoundError(f"publishing: the folder of {os.fspath(path)} does not exist")
-        return earlier, Journal(path, site) if prototype.plan is None else None
+            return read_journal(path, self._site)
+        if not path.absolute().parent.is_dir():
+            raise FileNotFoundError(f"publishing: the folder of {path} does not exist")
+        return {}
 
     def item(self, key: str) -> Item:
         """A new item, whose steps are made by its methods.
@@ -337,12 +342,23 @@ class Publishing:
         with self._lock:
             if self._begun:
                 raise RuntimeError("this publish was begun already: make another one")
-            self._reports.update(self._earlier)
             if self._journal is not None:
-                self._journal.start(self._reports.values())
+                self._earlier = self._start(self._journal)
+            self._reports.update(self._earlier)
             self._begun = True
             self._progress.begin()
         return self
+
+    def _start(self, journal: Journal) -> dict[Place, StepReport]:
+        """Begin the file: what an earlier run has done, which may have ended only now."""
+        journal.lock()
+        try:
+            earlier = self._earlier_steps()
+            journal.start(earlier.values())
+        except BaseException:
+            journal.unlock()
+            raise
+        return earlier
 
     def __exit__(
         self,

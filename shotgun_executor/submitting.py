@@ -245,6 +245,7 @@ class Submitting:
         Raises:
             FileExistsError: There is a report, and *resume* was not asked for.
             ValueError: The file is no report, or that of another site.
+            BlockingIOError: At the ``with``: another program is using the report.
         """
         return Publishing(
             *(*self._with_options(), path),

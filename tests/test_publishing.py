@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import datetime
+import errno
 import json
 import os
 import subprocess
 import sys
-import textwrap
 import threading
 from collections import Counter
 
@@ -23,6 +24,7 @@ from shotgun_executor import (
     Retries,
     ShotgunExecutor,
     TooManyCalls,
+    file_lock,
     outcome_unknown,
     telling,
     upload_progress,
@@ -488,34 +490,118 @@ def test_publishing_what_depends_on_a_repeated_step_is_made_again(
     assert (done["create"], done["storage_put"], done["update"]) == (1, 1, 1)
 
 
-def test_publishing_goes_on_after_a_kill(sandbox, executor, project, movie, report):
-    """What has ended before a kill is not repeated; what was on its way is unknown."""
-    program = textwrap.dedent(
-        """
-        import os, sys
-        from shotgun_executor import ShotgunExecutor
-        url, name, key, project, movie, report = sys.argv[1:]
-        with ShotgunExecutor(url, name, key) as executor:
-            with executor.publishing(report) as publishing:
-                item = publishing.item("sh010")
-                project = {"type": "Project", "id": int(project)}
-                version = item.create("Version", {"code": "sh010_v001", "project": project})
-                version.result()
-                item.upload("Version", version, movie, field_name="sg_uploaded_movie").result()
-        """
-    )
+PROGRAM = """
+import sys
+from shotgun_executor import ShotgunExecutor
+url, name, key, project, movie, report = sys.argv[1:]
+with ShotgunExecutor(url, name, key) as executor:
+    with executor.publishing(report) as publishing:
+        item = publishing.item("sh010")
+        project = {"type": "Project", "id": int(project)}
+        version = item.create("Version", {"code": "sh010_v001", "project": project})
+        version.result()
+        item.upload("Version", version, movie, field_name="sg_uploaded_movie").result()
+"""
+
+
+@contextlib.contextmanager
+def publishing_program(sandbox, project, movie, report):
+    """Another program that publishes to *report*, while it sends its movie; killed at the end."""
     sandbox.hold("storage_put")
     arguments = (sandbox.url, sandbox.script_name, sandbox.api_key, str(project["id"]))
     process = subprocess.Popen(
-        [sys.executable, "-c", program, *arguments, str(movie), str(report)],
+        [sys.executable, "-c", PROGRAM, *arguments, str(movie), str(report)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     try:
         sandbox.wait_for(1, "storage_put")
+        yield process
     finally:
         process.kill()
         process.wait(LONG)
         sandbox.resume()
+
+
+def test_publishing_of_two_programs_on_one_report_is_refused(
+    executor, sandbox, project, movie, report
+):
+    """The second one is told so before it sends anything; a kill of the first frees the report."""
+    with publishing_program(sandbox, project, movie, report) as process:
+        before = requests(sandbox)
+        begun = executor.publishing(report, resume=True)
+        with pytest.raises(BlockingIOError, match="in use by another program") as caught:
+            begun.__enter__()
+        assert str(report) in str(caught.value)
+        assert f"process {process.pid} on " in str(caught.value)
+        assert "wait until that has ended, or choose another path" in str(caught.value)
+        assert requests(sandbox) == before
+        assert [step.state for step in read_journal(report).values()] == ["done", "unknown"]
+    with begun:  # the first was killed: the same object goes on
+        assert publish(begun.item("sh010"), project, movie)[0].result()["type"] == "Version"
+    assert begun.report["sh010"].steps["create Version"].resumed
+    assert {path.name for path in report.parent.iterdir()} == {report.name, movie.name}
+
+
+def test_publishing_of_two_threads_on_one_report_is_refused(executor, project, report):
+    """Nor may one program use it twice at a time; what has ended meanwhile is gone on from."""
+    data = {"subject": "a", "project": project}
+    later = executor.publishing(report, resume=True)
+    with executor.publishing(report) as publishing:
+        first = publishing.item("sh010").create("Note", data)
+        with pytest.raises(BlockingIOError, match="in use"):
+            later.__enter__()
+    with later:
+        assert later.item("sh010").create("Note", data).result() == first.result()
+
+
+def test_publishing_lock_is_free_after_a_beginning_that_failed(executor, report):
+    """A report that cannot be gone on from is not kept from others."""
+    publishing = executor.publishing(report)
+    report.write_text("hello\n", encoding="utf-8")
+    for _ in range(2):
+        with pytest.raises(FileExistsError):
+            publishing.__enter__()
+    report.unlink()
+    with publishing:
+        assert publishing.item("sh010").key == "sh010"
+
+
+def test_file_lock_whose_file_is_removed_while_it_is_taken(tmp_path, monkeypatch):
+    """The one who removes the file at its end takes no lock away from the next."""
+    first, second, third = (file_lock.FileLock(tmp_path / "report") for _ in range(3))
+    first.acquire()
+    lock = file_lock._lock
+
+    def released_meanwhile(file):
+        first.release()  # after the second has opened the file
+        lock(file)
+
+    monkeypatch.setattr(file_lock, "_lock", released_meanwhile)
+    second.acquire()
+    monkeypatch.undo()
+    with pytest.raises(BlockingIOError, match="in use"):
+        third.acquire()
+    second.release()
+    assert not list(tmp_path.iterdir())
+
+
+def test_file_lock_without_locks_of_the_file_system(tmp_path, monkeypatch, caplog):
+    """Where there are none it warns, and goes on."""
+
+    def no_locks(file):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(file_lock, "_lock", no_locks)
+    lock = file_lock.FileLock(tmp_path / "report")
+    lock.acquire()
+    lock.release()
+    assert "report cannot be locked against other programs" in caplog.text
+
+
+def test_publishing_goes_on_after_a_kill(sandbox, executor, project, movie, report):
+    """What has ended before a kill is not repeated; what was on its way is unknown."""
+    with publishing_program(sandbox, project, movie, report):
+        pass
     with report.open("ab") as file:
         file.write(b'{"item": "sh010", "na')  # a line that was not written whole
     creates = requests(sandbox)["create"]

@@ -101,8 +101,11 @@ def within(
     client: Any, timeout: float, function: Callable[..., Any], /, *args: Any, **kwargs: Any
 ) -> Any:
     """``function(client, ...)`` with another limit of time, which ends with the call."""
-    client.config.timeout_secs = timeout
-    return function(client, *args, **kwargs)
+    outer, client.config.timeout_secs = client.config.timeout_secs, timeout
+    try:
+        return function(client, *args, **kwargs)
+    finally:
+        client.config.timeout_secs = outer  # that of the call that this one is within
 
 
 def _put_ids(

@@ -32,7 +32,7 @@ class Submitting:
     """Functions, many of them, and writes that are gathered: for who has an executor."""
 
     def _with_options(self) -> tuple[ShotgunExecutor, Options]:
-        """The executor, and the options of the calls that are made through this."""
+        """The executor, and the options of the calls that are made through this, here and now."""
         raise NotImplementedError  # the business of whoever has it
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -46,7 +46,7 @@ class Submitting:
             BrokenThreadPool: An initializer has failed.
         """
         executor, options = self._with_options()
-        return executor._dispatch.submit(fn, args, kwargs, options=options)
+        return executor._submit_function(fn, args, kwargs, options)
 
     def call(
         self,

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import itertools
 import logging
+import math
 import sys
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -535,7 +536,13 @@ class ShotgunExecutor(Submitting, BulkReads, Thumbnails, FutureMethods, ThreadPo
     ) -> MapOutcomes[Any]:
         check_count("batch_chunks", "chunk_size", chunk_size)
         requests = [check_request(request) for request in requests]  # before the first is sent
-        batching = self._batching(options, max_requests=chunk_size, max_bytes=sys.maxsize)
+        # All are here: a chunk is sent when it is full, not when it has waited.
+        batching = self._batching(
+            options,
+            max_requests=chunk_size,
+            max_bytes=sys.maxsize,
+            max_wait=math.inf,
+        )
         outcomes: MapOutcomes[Any] = MapOutcomes(
             lambda _, request: batching.put(request),
             dict,
@@ -544,7 +551,7 @@ class ShotgunExecutor(Submitting, BulkReads, Thumbnails, FutureMethods, ThreadPo
             buffersize=None,
             ordered=ordered,
         )
-        batching.flush()
+        batching.hurry()  # the last one; and later what had to wait
         return outcomes
 
     def _has_method(self, name: str) -> bool:

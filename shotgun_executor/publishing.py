@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
-import contextlib
 import dataclasses
 import threading
 import time
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, Union, cast
 from shotgun_api3.shotgun import Shotgun, ShotgunError
 
 from shotgun_executor.batching import BATCHED
+from shotgun_executor.closing import end_block, wait_for_outcomes
 from shotgun_executor.future import Future
 from shotgun_executor.items import Item
 from shotgun_executor.journal import Journal, Line, read_journal
@@ -32,6 +31,7 @@ from shotgun_executor.steps import (
 )
 
 if TYPE_CHECKING:
+    import concurrent.futures
     import os
     from collections.abc import Mapping, Sequence
     from types import TracebackType
@@ -370,17 +370,22 @@ class Publishing:
         with self._lock:
             self._closed = True
         try:
-            if kind is not None:
-                self._cancel_waiting()
-            elif self._batching is not None:
-                self._batching.hurry()
-            self._wait()
-        except BaseException:  # Ctrl-C, for one
-            self._cancel_waiting()
-            raise
+            end_block(
+                kind is not None,
+                hurry=self._hurry,
+                cancel=self._cancel_waiting,
+                wait=self._wait,
+            )
         finally:
-            self._progress.close()
-            self._finish_if_over()
+            try:
+                self._finish_if_over()
+            finally:
+                self._progress.close()
+
+    def _hurry(self) -> None:
+        """Send what was gathered."""
+        if self._batching is not None:
+            self._batching.hurry()
 
     def _cancel_waiting(self) -> None:
         """Cancel what has not started."""
@@ -391,8 +396,7 @@ class Publishing:
     def _wait(self) -> None:
         for step in list(self._open):
             if step.future is not None:
-                with contextlib.suppress(concurrent.futures.CancelledError):
-                    step.future.exception()
+                wait_for_outcomes([step.future])
                 self._ended(step)
 
     def _finish_if_over(self) -> None:

@@ -1,0 +1,58 @@
+"""The future of a call that is made together with others, as soon as these have come."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Optional, TypeVar
+
+from shotgun_executor.future import Future
+
+if TYPE_CHECKING:
+    from shotgun_executor.dispatch import Dispatch
+
+__all__ = ["JoinedFuture"]
+
+T = TypeVar("T")
+
+
+class JoinedFuture(Future[T]):
+    """A future that no call of its own resolves.
+
+    Subclasses say for what it waits (``_part``; None once it has its outcome), and what a worker
+    does meanwhile (:meth:`_step`).
+    """
+
+    _part: Optional[Any]
+
+    def __init__(self, dispatch: Dispatch, part: Any) -> None:
+        super().__init__()
+        self._part = part
+        self._dispatch = dispatch
+
+    def cancel_soon(self) -> None:
+        """Cancel the call before a worker would take another. For destructors."""
+        self._dispatch.cancel_soon(self)
+
+    @property
+    def on_worker(self) -> bool:
+        """Whether the current thread is a worker of the executor that this call waits for."""
+        return self._part is not None and self._dispatch.on_worker
+
+    def _help(self, timeout: Optional[float]) -> Optional[float]:
+        """On a worker: have it gathered, sent and made, if nobody else does. What is left."""
+        if self._part is None:
+            return timeout
+        self._dispatch.check_process()
+        if not self._dispatch.on_worker:
+            return timeout
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not self.done():
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                return 0.0
+            self._step(left, deadline)
+        return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+    def _step(self, left: Optional[float], deadline: Optional[float]) -> None:
+        """One step towards the outcome, in *left* seconds: until the *deadline*."""
+        raise NotImplementedError  # what it waits for is what the subclasses are about

@@ -52,7 +52,7 @@ class Journal:
 
     def __init__(self, path: Union[str, os.PathLike[str]], site: Optional[str]) -> None:
         """Write to *path*; *site* is the host, None if it is not known."""
-        self.path = Path(path)
+        self.path = Path(path).absolute()  # wherever the program goes meanwhile
         self._site = site
         self._lines: deque[Line] = deque()  # in their order; what was written leaves it
         # Guards the file. Re-entrant, since a garbage collection under it may run a destructor of

@@ -181,6 +181,7 @@ class Publishing:
             before = self._reports.get(place)
             if resumed is None:
                 self._reports[place], self._steps[place] = report, step
+                self._open[step] = None  # from here on the file is not complete without it
             else:
                 self._progress.added(item.key, 0)
                 self._progress.ended(item.key)
@@ -194,10 +195,12 @@ class Publishing:
                 self._steps.pop(place, None)
                 self._restore(place, before)
                 item.forget(report.name)
+                last = self._is_last(step)
+            if last:
+                self._finish_if_over()
             raise
         with self._lock:
             self._by_future[future] = step
-            self._open[step] = None
             self._progress.added(item.key, report.size or 0)
         future.add_done_callback(lambda _: self._ended(step))
         return future
@@ -315,13 +318,17 @@ class Publishing:
                 return
             step.over = True
             step.report = step.with_outcome()
-            self._open.pop(step, None)
             self._keep(step.report)
             self._progress.ended(step.report.item)
-            last = self._left and not self._open
+            last = self._is_last(step)
         self._flush()
         if last:
             self._finish_if_over()
+
+    def _is_last(self, step: Step) -> bool:
+        """*step* is open no more: whether it was the last one that the block did not wait for."""
+        self._open.pop(step, None)
+        return self._left and not self._open
 
     def _keep(self, report: StepReport) -> Optional[Line]:
         """Remember *report*, for the file too; under the lock.

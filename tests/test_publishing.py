@@ -759,6 +759,76 @@ def test_publishing_progress_may_look_at_the_report(executor, project, report):
         assert seen[-1] == 20
 
 
+def test_publishing_settles_only_what_may_have_been(executor, sandbox, project, movie, report):
+    """A result that the step cannot have had is refused when it is given, not when it is used."""
+    sandbox.fail_next("api_link_file", status=504, after_execution=True)
+    with executor.options(retries=0).publishing(report) as publishing:
+        item = publishing.item("sh010")
+        made = item.create("Version", {"code": "y", "project": project})
+        upload = item.upload("Version", made, movie, field_name="sg_uploaded_movie")
+    assert outcome_unknown(upload.exception())
+    with executor.publishing(report, resume=True) as publishing:
+        item = publishing.item("sh010")
+        for wrong in (None, {"type": "Attachment", "id": 3}, True):
+            with pytest.raises(TypeError, match="must be the id of the Attachment"):
+                item.settle("upload Version sg_uploaded_movie", wrong)
+        item.settle("upload Version sg_uploaded_movie", 3)
+        made = item.create("Version", {"code": "y", "project": project})
+        upload = item.upload("Version", made, movie, field_name="sg_uploaded_movie")
+    assert upload.result() == 3
+
+
+@pytest.mark.parametrize("said", [12, {"id": 12}, {"type": "Version", "id": 12}])
+def test_publishing_settles_a_create_by_its_id(executor, sandbox, project, report, said):
+    """With or without its type, the result is an entity; anything else is refused."""
+    sandbox.fail_next("create", status=504, after_execution=True)
+    data = {"code": "x", "project": project}
+    with executor.publishing(report) as publishing:
+        publishing.item("sh010").create("Version", data)
+    with executor.publishing(report, resume=True) as publishing:
+        item = publishing.item("sh010")
+        for wrong in (None, "12", {"type": "Version"}):
+            with pytest.raises(TypeError, match="must be the entity that it made"):
+                item.settle("create Version", wrong)
+        item.settle("create Version", said)
+        assert item.create("Version", data).result() == {"type": "Version", "id": 12}
+    assert publishing.report["sh010"].made == [{"type": "Version", "id": 12}]
+
+
+def test_publishing_stays_with_its_file(executor, project, tmp_path, monkeypatch):
+    """A relative path is that of the folder in which the publish was made."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with executor.publishing("report.json") as publishing:
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        publishing.item("sh010").create("Note", {"subject": "a", "project": project})
+    assert [step["state"] for step in lines(tmp_path / "report.json")[1:]] == ["done"]
+    assert not list((tmp_path / "elsewhere").iterdir())
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["elsewhere", "report.json"]
+
+
+def test_publishing_step_of_another_thread_while_the_block_ends(
+    executor, project, report, monkeypatch
+):
+    """A step that was being accepted is in the file as soon as it has ended."""
+    publishing = executor.publishing(report)
+    gate, submit = Gate(), publishing._submit
+
+    def slow(*args):
+        gate()
+        return submit(*args)
+
+    monkeypatch.setattr(publishing, "_submit", slow)
+    with publishing:
+        item = publishing.item("sh010")
+        join = in_thread(lambda: item.create("Note", {"subject": "a", "project": project}))
+        gate.wait_for(1)
+    gate.open()
+    join().result(LONG)
+    wait_until(lambda: [step["state"] for step in lines(report)[1:]] == ["done"])
+    wait_until(lambda: [path.name for path in report.parent.iterdir()] == [report.name])
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

@@ -86,6 +86,15 @@ class Progress:
                 bytes_total=size,
             )
 
+    def removed(self, item: str, size: int) -> None:
+        """A step that was added was not accepted after all."""
+        with self._lock:
+            self._count(
+                items_done=self._over(item),
+                steps=-1,
+                bytes_total=-size,
+            )
+
     def grew(self, more: int) -> None:
         """There is so much more to be sent than was known."""
         if more:
@@ -101,8 +110,15 @@ class Progress:
     def ended(self, item: str) -> None:
         """A step of *item* has ended."""
         with self._lock:
-            self._open[item] -= 1
-            self._count(items_done=0 if self._open[item] else 1, steps_done=1)
+            self._count(items_done=self._over(item), steps_done=1)
+
+    def _over(self, item: str) -> int:
+        """One step of *item* is open no more: how many items are done by that."""
+        left = self._open.get(item, 0) - 1
+        if left < 0:
+            return 0  # Ctrl-C came before it was counted
+        self._open[item] = left
+        return 0 if left else 1
 
     def _count(self, **more: int) -> None:
         counts = {name: getattr(self._now, name) + count for name, count in more.items()}

@@ -173,37 +173,47 @@ class Publishing:
         arguments = arguments_of(method, args, kwargs, cls)
         needs: list[concurrent.futures.Future[Any]] = []
         args, kwargs = copy_plain(args, needs), copy_plain(kwargs, needs)
-        with self._lock:
-            self._refuse_unless_open()
-            step = self._step(item, given, method, arguments, needs)
-            resumed = self._resumed(item, step)
-            report, place = step.report, (item.key, step.report.name)
-            before = self._reports.get(place)
-            if resumed is None:
-                self._reports[place], self._steps[place] = report, step
-                self._open[step] = None  # from here on the file is not complete without it
-            else:
-                self._progress.added(item.key, 0)
-                self._progress.ended(item.key)
-        if resumed is not None:
-            self._flush()
-            return resumed
+        step: Optional[Step] = None
         try:
-            step.future = future = self._submit(step, args, kwargs, needs)
-        except BaseException:
             with self._lock:
-                self._steps.pop(place, None)
-                self._restore(place, before)
-                item.forget(report.name)
-                last = self._is_last(step)
-            if last:
-                self._finish_if_over()
+                self._refuse_unless_open()
+                step = self._step(item, given, method, arguments, needs)
+                resumed = self._resumed(item, step)
+                if resumed is None:
+                    self._reports[_place(step)] = step.report
+                    self._steps[_place(step)] = step
+                    self._open[step] = None  # from here on the file is not complete without it
+                    self._progress.added(item.key, step.report.size or 0)
+                else:
+                    self._progress.added(item.key, 0)
+                    self._progress.ended(item.key)
+            if resumed is not None:
+                self._flush()
+                return resumed
+            step.future = future = self._submit(step, args, kwargs, needs)
+        except BaseException:  # refused, or Ctrl-C at any point in between
+            if step is not None:
+                self._take_back(item, step)
             raise
         with self._lock:
             self._by_future[future] = step
-            self._progress.added(item.key, report.size or 0)
         future.add_done_callback(lambda _: self._ended(step))
         return future
+
+    def _take_back(self, item: Item, step: Step) -> None:
+        """*step* was not accepted after all."""
+        with self._lock:
+            if step.over or step.future is not None:
+                return
+            step.over = True  # a call that was submitted all the same sends nothing
+            if step.since is None:
+                self._steps.pop(_place(step), None)
+                self._restore(_place(step), self._earlier.get(_place(step)))
+                item.forget(step.report.name)
+            self._progress.removed(item.key, step.report.size or 0)
+            last = self._is_last(step)
+        if last:
+            self._finish_if_over()
 
     def _step(
         self,
@@ -231,8 +241,7 @@ class Publishing:
     def _resumed(self, item: Item, step: Step) -> Optional[Future[Any]]:
         """A future that is done, if an earlier run, or the user, decides what becomes of *step*."""
         report = step.report
-        place = (report.item, report.name)
-        earlier = self._earlier.get(place)
+        earlier = self._earlier.get(_place(step))
         if earlier is None or report.name in item.repeated:
             return None
         if report.name in item.settled:
@@ -418,3 +427,7 @@ class Publishing:
     def __repr__(self) -> str:
         with self._lock:
             return f"<Publishing: {len(self._items)} items, {len(self._open)} steps to be done>"
+
+
+def _place(step: Step) -> Place:
+    return step.report.item, step.report.name

@@ -31,6 +31,7 @@ from shotgun_executor import (
 )
 from shotgun_executor.journal import Journal, kept, read_journal
 from tests.support import KEYS, LONG, NOWHERE, Gate, in_thread, wait_until
+from tests.test_interrupts import each_step, interrupted_at
 
 QUICK = Retries(3, first_wait=0.001)
 
@@ -710,6 +711,34 @@ def test_publishing_whose_end_is_interrupted_completes_its_file(
     sandbox.resume()
     executor.shutdown()
     assert [step["state"] for step in lines(report)[1:]] == ["done", "cancelled"]
+
+
+@pytest.mark.parametrize("batch_writes", [False, True])
+def test_publishing_interrupted_anywhere_completes_its_file(
+    executor, project, tmp_path, batch_writes
+):
+    """Ctrl-C at any point of a step's call: the block ends, and its file is complete and free."""
+    executor.connect()
+
+    def at(step):
+        report = tmp_path / f"{step}.json"
+        told = []
+        with executor.publishing(
+            report, batch_writes=batch_writes, progress=told.append
+        ) as publishing:
+            item = publishing.item("sh010")
+            note = item.create("Note", {"subject": "a", "project": project})
+            interrupted = interrupted_at(step, lambda: item.update("Note", note, {"subject": "b"}))
+        said = [line["state"] for line in lines(report)[1:]]
+        # A call that was submitted, and is known to nobody: what became of it is not known.
+        assert said in (["done"], ["done", "done"], ["done", "cancelled"], ["done", "running"])
+        assert told
+        with executor.publishing(report, resume=True) as again:
+            assert again.item("sh010").key == "sh010"
+        assert not report.with_name(f".{report.name}.lock").exists()
+        return interrupted
+
+    each_step(at)
 
 
 def test_publishing_of_a_failed_future_of_somebody_else(executor, project):

@@ -101,11 +101,12 @@ def within(
     client: Any, timeout: float, function: Callable[..., Any], /, *args: Any, **kwargs: Any
 ) -> Any:
     """``function(client, ...)`` with another limit of time, which ends with the call."""
-    outer, client.config.timeout_secs = client.config.timeout_secs, timeout
+    outer = getattr(client.config, "timeout_secs", None)  # of the call that this one is within
+    client.config.timeout_secs = timeout
     try:
         return function(client, *args, **kwargs)
     finally:
-        client.config.timeout_secs = outer  # that of the call that this one is within
+        client.config.timeout_secs = outer
 
 
 def _put_ids(

@@ -81,6 +81,7 @@ class FileLock:
             if error.errno not in _BUSY:
                 LOG.warning("%s cannot be locked against other programs: %s", self._target, error)
                 return
+            os.lseek(file, 0, os.SEEK_SET)
             holder = os.read(file, 200).decode(errors="replace").strip()
             raise BlockingIOError(
                 f"{self._target} is in use by another program{holder and f' ({holder})'}: wait "

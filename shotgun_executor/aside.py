@@ -157,7 +157,7 @@ class Aside(Workers):
             parts.stop(abort=True)
             call.fail(call.ended())
             return
-        if self.observers:
+        if self.observers.listening:
             self.observers.tell(call.event("suspended"))
         call.tell_watchers()
         if not known:
@@ -186,7 +186,7 @@ class Aside(Workers):
         if not self._put_aside(call, due):
             return False
         try:
-            if self.observers:
+            if self.observers.listening:
                 self.observers.tell(call.event("repeated", error))
             call.tell_watchers()
             self.alarm.after(due - time.monotonic(), functools.partial(self.ready_again, call))

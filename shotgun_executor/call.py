@@ -86,6 +86,8 @@ DEFAULT = Options()
 
 _ids = itertools.count(1)
 
+_NO_NEEDS: list[concurrent.futures.Future[Any]] = []  # of all calls without any; never added to
+
 
 class Unfinished(NamedTuple):
     """What the function of a call returns if the result takes more calls, its parts.
@@ -169,7 +171,7 @@ class Call:
         self.number = 0  # of the attempt that runs or ran last; the first is 1
         # The futures among the arguments that may not be done, the first one last; and of how
         # many the dispatch was not told yet.
-        self.needs: list[concurrent.futures.Future[Any]] = []
+        self.needs = _NO_NEEDS
         self.open_needs = 0
         self.parts: Optional[Parts[Any]] = None  # the calls that it has made to go on with
         self.taker: Optional[int] = None  # the thread that took it
@@ -203,6 +205,11 @@ class Call:
     def runs(self) -> bool:
         """Whether somebody has taken it, to run or to resolve it."""
         return self.state is TAKEN
+
+    @property
+    def waits_for_futures(self) -> bool:
+        """Whether it waits for futures, or for its parts."""
+        return self.state is State.BLOCKED
 
     @property
     def method(self) -> str:
@@ -245,7 +252,7 @@ class Call:
         if self.parts is None and not self._begin():
             return
         observers = self.dispatch.observers
-        if observers:
+        if observers.listening:
             observers.tell(self.event("started"))
         try:
             result = self.context.run(self.function, *self.args, **self.kwargs)
@@ -406,7 +413,7 @@ class Call:
     def drop(self) -> None:
         """Let go of what is no longer needed: it will not run."""
         self.label = str(self)  # while the function is there to tell
-        self.function, self.args, self.kwargs, self.needs = _nothing, (), {}, []
+        self.function, self.args, self.kwargs, self.needs = _nothing, (), {}, _NO_NEEDS
 
 
 def submitted_at() -> tuple[str, int]:

@@ -113,7 +113,10 @@ class Dispatch(Aside):
         """
         self.check_process()  # first: in a forked process the lock may be held for ever
         call = Call(
-            *(self, function, args, kwargs),
+            self,
+            function,
+            args,
+            kwargs,
             label=label,
             attempts=attempts,
             options=options,
@@ -136,7 +139,7 @@ class Dispatch(Aside):
                 if run_here:
                     self._guests.add(guest)  # from here on: else the executor might seem idle
                 wanted = self._admit(runner)
-            if self.observers:
+            if self.observers.listening:
                 self.observers.tell(call.event("submitted"))
             if call.deadline is not None:
                 self._set_deadline(call, call.deadline)

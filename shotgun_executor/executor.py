@@ -380,6 +380,8 @@ class ShotgunExecutor(Submitting, BulkReads, Thumbnails, FutureMethods, ThreadPo
         label: Optional[str] = None,
     ) -> Future[T]:
         """Submit a function of the user's, which may make calls in turn."""
+        if options is DEFAULT:
+            return self._dispatch.submit(fn, args, kwargs, label=label)
         with passed_on(self._scope, options):
             return self._dispatch.submit(fn, args, kwargs, label=label, options=options)
 

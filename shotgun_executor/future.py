@@ -35,14 +35,13 @@ class Future(concurrent.futures.Future[T]):
       ``as_completed``) only when a worker comes by, which after a shutdown is never.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        # The call that resolves this future, until it has.
-        self._call: Optional[Call] = None
-        # It was cancelled after it had run, when the standard library can no longer cancel.
-        self._cancelled_late = False
-        self._traceback: Optional[TracebackType] = None  # of the error, where it was caught
-        self._caught: Optional[BaseException] = None  # what a callback has raised
+    # Defaults of the class, as there may be a million futures.
+    # The call that resolves this future, until it has.
+    _call: Optional[Call] = None
+    # It was cancelled after it had run, when the standard library can no longer cancel.
+    _cancelled_late = False
+    _traceback: Optional[TracebackType] = None  # of the error, where it was caught
+    _caught: Optional[BaseException] = None  # what a callback has raised
 
     def result(self, timeout: Optional[float] = None) -> T:
         """What the call returns; waits for it.
@@ -189,7 +188,8 @@ class Future(concurrent.futures.Future[T]):
         dispatch = call.dispatch
         dispatch.check_process()
         if not dispatch.on_worker:
-            dispatch.look_behind([self])
+            if call.waits_for_futures:
+                dispatch.look_behind([self])
             tell_rest()
             return timeout
         if timeout is None:

@@ -175,10 +175,11 @@ class Limit:
 
     def crowded(self, dispatch: Workers) -> bool:
         """Whether a worker of *dispatch* that has done a call should make room for others."""
-        if self._total > self.current:
+        if self._total > self._current:
             return True
-        waiting = len(self._waiting)
-        return waiting > 1 or (waiting == 1 and dispatch not in self._waiting)
+        if not self._waiting:
+            return False
+        return len(self._waiting) > 1 or dispatch not in self._waiting
 
     def claim_start(self, dispatch: Workers, *, hurry: bool = False) -> float:
         """Count a call that starts now; or the seconds until one may.

@@ -61,20 +61,20 @@ class Observers:
     def __init__(self) -> None:
         # Replaced as a whole, so that it can be read without a lock.
         self._all: tuple[Observer, ...] = ()
+        self.listening = False  # whether there are any
         self._lock = threading.Lock()
-
-    def __bool__(self) -> bool:
-        return bool(self._all)
 
     def add(self, observer: Observer) -> None:
         """Tell *observer* of each event from now on."""
         with self._lock:
             self._all = (*self._all, observer)
+            self.listening = True
 
     def remove(self, observer: Observer) -> None:
         """Tell it no more; without effect if it is not told."""
         with self._lock:
             self._all = tuple(other for other in self._all if other != observer)
+            self.listening = bool(self._all)
 
     def tell(self, event: CallEvent) -> None:
         """Tell all of them. What they raise is logged: it is no reason for a call to fail."""

@@ -292,11 +292,12 @@ class Roster:
         if call.counted:
             return  # something was raised between this and its end
         call.counted = True
-        cancelled = isinstance(error, concurrent.futures.CancelledError)
+        failed: Optional[bool] = error is not None
+        if failed and isinstance(error, concurrent.futures.CancelledError):
+            failed = None
         run = time.monotonic() - call.since if call.number else None
-        outcome = None if cancelled else error is not None
-        self._counters.ended(call.method, outcome, call.queued, run)
-        if self.observers:
+        self._counters.ended(call.method, failed, call.queued, run)
+        if self.observers.listening:
             self.observers.tell(call.event("ended", error))
 
     def _sources(self) -> list[Source]:

@@ -154,7 +154,7 @@ class Counters:
         self.submitted = 0
         self._of: dict[str, _Of] = {}
         # What has ended and is yet to be counted; added to without the lock.
-        self._endings: deque[tuple[str, Optional[bool], float, Optional[float]]] = deque()
+        self.endings: deque[tuple[str, Optional[bool], float, Optional[float]]] = deque()
 
     def repeated(self, method: str) -> None:
         """A call is to be made again."""
@@ -169,13 +169,11 @@ class Counters:
             queue: Seconds that it has waited for a worker.
             run: Seconds that it has run; None: it has not.
         """
-        self._endings.append((method, error, queue, run))
+        self.endings.append((method, error, queue, run))
 
-    def count_endings(self, more_than: int = 0) -> None:
-        """Count the calls that have ended, if they are so many; for who comes by with the lock."""
-        endings = self._endings
-        if len(endings) <= more_than:
-            return
+    def count_endings(self) -> None:
+        """Count the calls that have ended; for who comes by with the lock."""
+        endings = self.endings
         while endings:
             method, error, queue, run = endings.popleft()
             of = self._of_method(method)

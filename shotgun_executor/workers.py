@@ -204,7 +204,8 @@ class Workers(Roster):
         with self.lock:
             if runner not in self._runners:
                 return None  # it was given up: the stdlib could not start a thread for it
-            self._counters.count_endings(_LOT)
+            if len(self._counters.endings) > _LOT:
+                self._counters.count_endings()
             call, pause = self._next_in_line(runner, passed_over)
             while pause and self._exiting:
                 self._idle.wait(pause)  # without the lock
@@ -216,7 +217,8 @@ class Workers(Roster):
             over = call is None and self._closed
         if pause:
             self._resume_after(pause)
-        admit(told)
+        if told:
+            admit(told)
         if over:
             self._end_if_idle()
         return call

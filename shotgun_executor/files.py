@@ -66,6 +66,10 @@ def upload_progress(callback: Callable[[int, int], object]) -> Generator[None, N
     It is called on the thread that sends, with the bytes of the file that were sent and those that
     it has. When a part is sent again, the count goes back. What it raises ends the upload. Within
     another such block, both are told.
+
+    It may make calls: through an executor, its ``shotgun`` or a pool, which take another connection
+    for them. The client that sends refuses them, with a ``RuntimeError``. *callback* is not told of
+    what it uploads itself. The upload waits meanwhile, and the site may not wait for long.
     """
     outer = _progress.get()
 
@@ -77,6 +81,15 @@ def upload_progress(callback: Callable[[int, int], object]) -> Generator[None, N
     token = _progress.set(callback if outer is None else both)
     try:
         yield
+    finally:
+        _progress.reset(token)
+
+
+def _tell(report: Callable[[int, int], object], sent: int, total: int) -> None:
+    """Call *report*, which is not to be told of what it uploads itself."""
+    token = _progress.set(None)
+    try:
+        report(sent, total)
     finally:
         _progress.reset(token)
 
@@ -116,7 +129,7 @@ class FilePart:
             yield piece
             left -= len(piece)
             if report is not None:
-                report(self._before + self.size - left, self._total)
+                _tell(report, self._before + self.size - left, self._total)
 
     def read(self, size: int = -1) -> bytes:
         """As of a file, for who overrides what sends it."""
@@ -312,16 +325,17 @@ class FileRequests:
         writes: bool,
     ) -> tuple[Answer, bytes]:
         connection = self._connection
+        transport: Optional[Transport] = None
         clean = False
         connection.begin_request()
-        transport = self._transport()  # a failure before has closed the last one
-        transport.phase = Phase.NOTHING
         try:
+            transport = self._transport()  # a failure before has closed the last one
+            transport.phase = Phase.NOTHING
             channel, answer = self._begin(transport, method, url, body, headers)
             content = transport.read(channel, answer)
             clean = True
         except BaseException:
-            if writes:
+            if writes and transport is not None:
                 connection.trace.failed(transport.phase)
             raise
         finally:
@@ -360,8 +374,8 @@ class FileRequests:
             headers = {"Cookie": request.get_header("Cookie", "")}
         clean = False
         connection.begin_request()
-        transport = self._transport()
         try:
+            transport = self._transport()
             sent = {name: value for name, value in headers.items() if value}
             channel, answer = self._begin(transport, "GET", url, None, sent)
             content = b""

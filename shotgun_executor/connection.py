@@ -114,7 +114,9 @@ class Connection:
         if outer is None:
             self._begin_call()
             self._running = True
-        trace = self.trace = Trace()
+            trace = self.trace
+        else:
+            trace = self.trace = Trace()
         try:
             return function(self._refreshed(), *args, **kwargs)
         except Exception as error:

@@ -125,10 +125,16 @@ def _ids(cls: type, name: str) -> tuple[tuple[int, str], ...]:
 
 def check_arguments(cls: type, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
     """Raise the TypeError that a call with wrong arguments would raise, before it is queued."""
+    _check_shape(cls, name, len(args), tuple(kwargs))
+
+
+@functools.lru_cache(maxsize=2048)  # what passes is remembered: a program calls in few ways
+def _check_shape(cls: type, name: str, count: int, keywords: tuple[str, ...]) -> None:
+    """Whether they fit depends on how many there are, and on their names, not on their values."""
     signature = _signature(cls, name)
     if signature is not None:
         try:
-            signature.bind(None, *args, **kwargs)
+            signature.bind(None, *(None,) * count, **dict.fromkeys(keywords))
         except TypeError as error:
             raise TypeError(f"{name}() {error}") from None
 

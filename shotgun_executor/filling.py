@@ -5,6 +5,8 @@ from __future__ import annotations
 import concurrent.futures
 from typing import Any
 
+from shotgun_executor.plain import rebuilt
+
 __all__ = ["as_id", "as_type", "filled", "link"]
 
 # What shotgun_api3 keeps of an entity that stands for a link (its payload optimization).
@@ -40,7 +42,7 @@ def _filled_within(value: Any) -> Any:
             for key, item in value.items()
         }
     if isinstance(value, (list, tuple)):
-        return type(value)([_filled_within(item) for item in value])
+        return rebuilt(value, [_filled_within(item) for item in value])
     return value
 
 

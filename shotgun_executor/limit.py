@@ -8,7 +8,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 if TYPE_CHECKING:
-    from shotgun_executor.dispatch import Dispatch
+    from shotgun_executor.workers import Workers
 
 __all__ = ["Limit", "Told", "admit"]
 
@@ -26,7 +26,7 @@ _LONGEST_PAUSE = 5.0
 class Told(NamedTuple):
     """A dispatch to be told that there is room, and what has to live until it was."""
 
-    dispatch: Dispatch
+    dispatch: Workers
     keep: Any
 
 
@@ -67,16 +67,16 @@ class Limit:
         self._per_second = per_second
         self._workers = 0  # of all executors together
         self._current = float(calls or 1)
-        self._running: dict[Dispatch, int] = {}  # how many workers of each are at work
+        self._running: dict[Workers, int] = {}  # how many workers of each are at work
         self._total = 0  # of them
         self._cut_at = 0.0  # when it was halved last
         self._next_start = 0.0  # when the next call may start
         self._busy_until = 0.0  # no call starts before; 0: the site has not said that it is busy
         self._cuts = 0  # how often it was halved since a call has succeeded
-        self._paused: weakref.WeakSet[Dispatch] = weakref.WeakSet()  # those who wait for that
+        self._paused: weakref.WeakSet[Workers] = weakref.WeakSet()  # those who wait for that
         # Those who have calls for which there was no room, first come first served; with what has
         # to live until there is.
-        self._waiting: dict[Dispatch, Any] = {}
+        self._waiting: dict[Workers, Any] = {}
 
     @property
     def calls(self) -> int:
@@ -137,7 +137,7 @@ class Limit:
             self._workers -= workers
             self._current = min(self._current, float(self.calls))
 
-    def enter(self, dispatch: Dispatch, keep: Any, *, anyway: bool = False) -> bool:
+    def enter(self, dispatch: Workers, keep: Any, *, anyway: bool = False) -> bool:
         """Let a worker begin; if not, *dispatch* is told when there is room. *keep* lives so long.
 
         Each that has begun is counted until :meth:`leave`.
@@ -149,7 +149,7 @@ class Limit:
             self._count(dispatch, +1)
         return True
 
-    def leave(self, dispatch: Dispatch, keep: Any = None) -> list[Told]:
+    def leave(self, dispatch: Workers, keep: Any = None) -> list[Told]:
         """A worker has ended. Returns whom to tell that there is room: see :func:`admit`.
 
         With *keep*, *dispatch* has more calls, and is told as well, after those who waited before.
@@ -160,12 +160,12 @@ class Limit:
                 self._waiting.setdefault(dispatch, keep)
             return self._freed() if self._waiting else []
 
-    def recount(self, dispatch: Dispatch, running: int) -> None:
+    def recount(self, dispatch: Workers, running: int) -> None:
         """Correct the count of *dispatch*, which was interrupted in between."""
         with self._lock:
             self._count(dispatch, running - self._running.get(dispatch, 0))
 
-    def _count(self, dispatch: Dispatch, change: int) -> None:
+    def _count(self, dispatch: Workers, change: int) -> None:
         count = self._running.get(dispatch, 0) + change
         if count:
             self._running[dispatch] = count
@@ -173,14 +173,14 @@ class Limit:
             self._running.pop(dispatch, None)
         self._total += change
 
-    def crowded(self, dispatch: Dispatch) -> bool:
+    def crowded(self, dispatch: Workers) -> bool:
         """Whether a worker of *dispatch* that has done a call should make room for others."""
         if self._total > self.current:
             return True
         waiting = len(self._waiting)
         return waiting > 1 or (waiting == 1 and dispatch not in self._waiting)
 
-    def claim_start(self, dispatch: Dispatch, *, hurry: bool = False) -> float:
+    def claim_start(self, dispatch: Workers, *, hurry: bool = False) -> float:
         """Count a call that starts now; or the seconds until one may.
 
         If the rate changes meanwhile, *dispatch* is told. With *hurry* a busy site counts for

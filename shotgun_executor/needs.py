@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     import concurrent.futures
     from typing import Any
 
+    from shotgun_executor.aside import Aside
     from shotgun_executor.call import Call
-    from shotgun_executor.dispatch import Dispatch
 
 __all__ = ["Need", "dependency_failed", "failure_of"]
 
@@ -26,8 +26,8 @@ class Need:
 
     __slots__ = ("_call", "_dispatch")
 
-    def __init__(self, dispatch: Dispatch, call: Call) -> None:
-        self._dispatch: Optional[Dispatch] = dispatch
+    def __init__(self, dispatch: Aside, call: Call) -> None:
+        self._dispatch: Optional[Aside] = dispatch
         self._call: Optional[Call] = call
 
     def __call__(self, need: concurrent.futures.Future[Any]) -> None:

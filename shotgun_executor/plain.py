@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import concurrent.futures
 import copy
-from typing import Any, Optional, TypeVar
+from typing import Any, Callable, Optional, TypeVar
 
-__all__ = ["copy_plain"]
+__all__ = ["copy_plain", "rebuilt"]
 
 T = TypeVar("T")
 
@@ -46,9 +46,17 @@ def _copy(value: Any, futures: _Futures) -> Any:
         return set(value)
     if isinstance(value, (dict, list)):
         return _copy_subclass(value, futures)
+    if isinstance(value, tuple) and hasattr(value, "_make"):
+        return rebuilt(value, [_copy(item, futures) for item in value])
     if futures is not None and isinstance(value, concurrent.futures.Future):
         futures.append(value)
     return value
+
+
+def rebuilt(value: Any, items: list[Any]) -> Any:
+    """A list or tuple like *value* that holds these *items*; a named tuple stays one."""
+    make: Callable[[list[Any]], Any] = getattr(value, "_make", type(value))
+    return make(items)
 
 
 def _copy_subclass(value: Any, futures: _Futures) -> Any:

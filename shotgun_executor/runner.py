@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import concurrent.futures
 
     from shotgun_executor.call import Call
-    from shotgun_executor.dispatch import Dispatch
+    from shotgun_executor.workers import Workers
 
 __all__ = ["Runner"]
 
@@ -18,7 +18,7 @@ class Runner:
 
     __slots__ = ("_dispatch", "calls", "handed_over", "keep", "ran")
 
-    def __init__(self, dispatch: Dispatch) -> None:
+    def __init__(self, dispatch: Workers) -> None:
         self._dispatch = dispatch
         self.ran = False  # it has had its turn
         self.keep: Any = None  # the executor: while it has work, it lives

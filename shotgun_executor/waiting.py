@@ -19,15 +19,13 @@ from shotgun_executor.opening import Aborted
 if TYPE_CHECKING:
     from types import FrameType
 
-    from shotgun_executor.dispatch import Dispatch
+    from shotgun_executor.aside import Aside
     from shotgun_executor.future import Future
 
 __all__ = ["help_along", "in_interrupted_wait"]
 
 
-def help_along(
-    dispatch: Dispatch, mine: Call, future: Future[Any], deadline: Optional[float]
-) -> None:
+def help_along(dispatch: Aside, mine: Call, future: Future[Any], deadline: Optional[float]) -> None:
     """Have *future* resolved, for the call *mine* that waits for it on this worker.
 
     Returns when it is, or the deadline has passed. What is run here is only what *mine* waits for,
@@ -50,7 +48,7 @@ def help_along(
 
 
 def _step(
-    dispatch: Dispatch,
+    dispatch: Aside,
     mine: Call,
     future: Future[Any],
     deadline: Optional[float],
@@ -113,7 +111,7 @@ def _wait_for_need(need: concurrent.futures.Future[Any], end: Optional[float]) -
     concurrent.futures.wait([need], _left(end))
 
 
-def _run_here(dispatch: Dispatch, call: Call) -> None:
+def _run_here(dispatch: Aside, call: Call) -> None:
     try:
         dispatch.run_call(call)
     except BaseException as error:  # no stack was left to run it on, for one
@@ -123,7 +121,7 @@ def _run_here(dispatch: Dispatch, call: Call) -> None:
         call.drop()  # it stays in line until its turn would have come
 
 
-def _wait_for_its_time(dispatch: Dispatch, call: Call, end: Optional[float]) -> None:
+def _wait_for_its_time(dispatch: Aside, call: Call, end: Optional[float]) -> None:
     """Wait until *call* is to be made again, and put it in line then."""
     due = call.due
     concurrent.futures.wait([call.future], _left(due if end is None else min(due, end)))
@@ -132,7 +130,7 @@ def _wait_for_its_time(dispatch: Dispatch, call: Call, end: Optional[float]) -> 
 
 
 def _what_holds_up(
-    dispatch: Dispatch,
+    dispatch: Aside,
     future: Future[Any],
     freed: list[tuple[Call, concurrent.futures.Future[Any]]],
 ) -> tuple[Optional[Call], Optional[concurrent.futures.Future[Any]]]:

@@ -52,7 +52,8 @@ def waits_to_be_made_again(future):
 def test_repeat_occupies_no_worker(sandbox):
     """While a call waits to be made again, the only worker does the other calls."""
     with executor_on(sandbox, max_workers=1) as executor:
-        sandbox.fail_next("read", status=503, headers={"Retry-After": "1"})
+        # Not 429 or 503, for which all calls would wait.
+        sandbox.fail_next("read", status=502, headers={"Retry-After": "3"})
         first = executor.find("Shot", [])
         waits_to_be_made_again(first)
         assert executor.find("Shot", []).result(LONG) == []

@@ -1,10 +1,21 @@
 from __future__ import annotations
 
 import collections
+import concurrent.futures
 import datetime
 import io
+from typing import Any, NamedTuple
 
+from shotgun_executor.filling import filled
 from shotgun_executor.plain import copy_plain
+
+
+class Condition(NamedTuple):
+    """As a studio may write its filters."""
+
+    field: str
+    relation: str
+    value: Any
 
 
 def test_copy_plain_copies_each_container_and_shares_the_rest():
@@ -40,3 +51,17 @@ def test_copy_plain_keeps_the_classes_of_containers():
     assert type(twin["names"]) is Names
     twin["names"][0].append("b")
     assert original["names"] == [["a"]]
+
+
+def test_futures_within_named_tuples_are_found_and_filled():
+    """A filter may be a named tuple: it stays one, and a future in it is waited for."""
+    need: concurrent.futures.Future = concurrent.futures.Future()
+    filters = [Condition("entity", "is", need), Condition("id", "in", [1])]
+    needs: list[concurrent.futures.Future] = []
+    twin = copy_plain(filters, needs)
+    assert needs == [need]
+    assert twin is not filters
+    assert twin[1].value is not filters[1].value
+    need.set_result({"type": "Shot", "id": 5, "code": "x"})
+    assert filled(twin) == [("entity", "is", {"type": "Shot", "id": 5}), ("id", "in", [1])]
+    assert type(filled(twin)[0]) is Condition

@@ -1,0 +1,225 @@
+"""Calls that wait for something other than a worker: futures, their parts, their time.
+
+None of them occupies a thread. They are put in line by whichever thread brings what they wait for.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Optional
+
+from shotgun_executor.call import DELAYED, TAKEN, End, State
+from shotgun_executor.needs import Need, dependency_failed, failure_of
+from shotgun_executor.opening import Aborted
+from shotgun_executor.retry import Sent, sent_of
+from shotgun_executor.runner import Runner
+from shotgun_executor.waiting import help_along
+from shotgun_executor.workers import Workers
+
+if TYPE_CHECKING:
+    import concurrent.futures
+    from typing import Any
+
+    from shotgun_executor.attempts import Attempts
+    from shotgun_executor.call import Call, Unfinished
+    from shotgun_executor.future import Future
+
+__all__ = ["Aside"]
+
+
+class Aside(Workers):
+    """The calls of one executor that wait for no worker, and what becomes of them."""
+
+    def need_is_done(self, call: Call, need: concurrent.futures.Future[Any]) -> None:
+        """One of the futures that *call* needs is done; on whichever thread resolved it.
+
+        Other calls may wait for a callback that comes after this one on the same thread, so a
+        callback that shuts the executor down from here must not wait for them.
+        """
+        outer, self._here.resolving = getattr(self._here, "resolving", False), True
+        try:
+            self._need_is_done(call, need)
+        finally:
+            self._here.resolving = outer
+
+    def _need_is_done(self, call: Call, need: concurrent.futures.Future[Any]) -> None:
+        if call.parts is not None:  # it looks itself at how they ended
+            self.unblock(call)
+            return
+        error = failure_of(need)
+        if error is None and not need.cancelled():
+            with self.lock:
+                call.open_needs -= 1
+                complete = call.open_needs <= 0  # see look_again
+            if complete:
+                self.unblock(call)
+            return
+        self._end_without_run(call, error and dependency_failed(call, error))
+
+    def look_again(self, call: Call) -> None:
+        """Something was raised where one of the needs of *call* was noted: see which are done."""
+        self.admit_more()  # it may be in line already, without a runner for it
+        with self.lock:
+            if call.state is not State.BLOCKED:
+                return
+            done = [need for need in call.needs if need.done()]
+            # Those of them that are yet to be noted are counted twice then: it may fall below zero.
+            call.open_needs = len(call.needs) - len(done)
+        for need in done if call.parts is None else ():
+            error = failure_of(need)
+            if error is not None or need.cancelled():
+                self._end_without_run(call, error and dependency_failed(call, error))
+                return
+        self.unblock(call)
+
+    def unblock(self, call: Call) -> None:
+        """Put *call* in line if all that it needs is there."""
+        runner = Runner(self)
+        done = []  # freed after the lock
+        with self.lock:
+            if call.state is not State.BLOCKED:
+                return
+            while call.needs and call.needs[-1].done():
+                done.append(call.needs.pop())
+            if call.needs:
+                return
+            wanted = self._put_in_line(call, runner)
+        del done
+        self._start_if_wanted(runner, wanted)
+
+    def _end_without_run(self, call: Call, error: Optional[BaseException]) -> bool:
+        """Fail *call* (without an error: cancel it), unless a worker has taken it."""
+        with self.lock:
+            taken = self.take(call)
+        if taken:
+            call.drop()
+            self._resolve(call, error)
+            self._end_if_idle()
+        return taken
+
+    def _resolve(self, call: Call, error: Optional[BaseException]) -> None:
+        """Fail *call* (without an error: cancel it), and so on with those that need it.
+
+        One after the other, not each within the one before: they may be a hundred thousand.
+        """
+        cascade: Optional[deque[tuple[Call, Optional[BaseException]]]]
+        cascade = getattr(self._here, "cascade", None)
+        if cascade is not None:
+            cascade.append((call, error))
+            return
+        self._here.cascade = cascade = deque([(call, error)])
+        interrupt: Optional[BaseException] = None
+        while cascade:
+            call, error = cascade.popleft()
+            try:
+                call.settle(error)
+            except BaseException as raised:  # Ctrl-C, or SystemExit in a callback: go on to the end
+                interrupt = raised
+                if not call.future.done():
+                    cascade.appendleft((call, error))
+        self._here.cascade = None
+        if interrupt is not None:
+            raise interrupt
+
+    def suspend(self, call: Call, unfinished: Unfinished) -> None:
+        """Put *call*, which this worker has run, aside until its parts are done."""
+        parts, go_on = unfinished
+        keep, needs = self._owner(), parts.under_way()
+        with self.lock:
+            ends = self._hurried or call.end is not None or keep is None
+            known = call.parts is parts
+            if not ends:
+                call.moved(TAKEN)
+                call.parts = parts
+                call.function, call.args, call.kwargs = go_on, (), {}
+                call.needs, call.keep = list(reversed(needs)), keep
+                call.state, call.taker = State.BLOCKED, None
+                self._aside.add(call)
+        if ends:
+            call.end = call.end or End.SHUTDOWN
+            parts.stop(abort=True)
+            call.fail(call.ended())
+            return
+        if self.observers:
+            self.observers.tell(call.event("suspended"))
+        call.tell_watchers()
+        if not known:
+            call.future.add_done_callback(parts.stop_with)
+        for need in needs:
+            need.add_done_callback(Need(self, call))
+        if not needs:
+            self.unblock(call)
+
+    def repeat(self, call: Call, attempts: Attempts, error: Exception) -> bool:
+        """Put *call*, which *error* has ended on this worker, aside to be made again later.
+
+        Returns:
+            False if it is not to be made again.
+        """
+        if isinstance(error, Aborted):  # by somebody for a call that waits for this one
+            again = attempts.only_reads or sent_of(error) is Sent.NOTHING
+            pause = 0.0 if again else None
+        else:
+            pause = attempts.pause_after(error)
+        if pause is None:
+            return False
+        due = time.monotonic() + pause
+        if call.ring is not None and due > call.ring.moment:
+            return False  # its deadline would have passed
+        if not self._put_aside(call, due):
+            return False
+        try:
+            if self.observers:
+                self.observers.tell(call.event("repeated", error))
+            call.tell_watchers()
+            self.alarm.after(due - time.monotonic(), functools.partial(self.ready_again, call))
+        except BaseException as raised:  # no thread can be started to wait for the time, say
+            if not self.withdraw(call):
+                return True  # somebody else has it
+            if not isinstance(raised, Exception):
+                raise
+            return False
+        return True
+
+    def _put_aside(self, call: Call, due: float) -> bool:
+        keep = self._owner()
+        with self.lock:
+            if self._hurried or call.end is not None or keep is None:
+                return False
+            call.moved(TAKEN)
+            self._counters.repeated(call.method)
+            call.keep, call.due = keep, due
+            call.state, call.taker = DELAYED, None
+            self._aside.add(call)
+        return True
+
+    def ready_again(self, call: Call) -> None:
+        """Put a call that was to be made again in line."""
+        runner = Runner(self)
+        with self.lock:
+            if call.state is not DELAYED:
+                return
+            wanted = self._put_in_line(call, runner)
+        self._start_if_wanted(runner, wanted)
+
+    def _set_deadline(self, call: Call, seconds: float) -> None:
+        ring = self.alarm.after(seconds, functools.partial(self._expire, call))
+        with self.lock:
+            call.ring = ring
+            ended = call.future.done()
+        if ended:
+            ring.cancel()
+
+    def _expire(self, call: Call) -> None:
+        """The deadline of *call* has passed."""
+        with self.lock:
+            if call.end is None:
+                call.end = End.DEADLINE
+        if not self._end_without_run(call, call.ended()):
+            self._abort(call, End.DEADLINE)
+
+    def help(self, future: Future[Any], deadline: Optional[float]) -> None:
+        """What a worker does before it blocks on *future*; see ``waiting.py``."""
+        help_along(self, self._here.calls[-1], future, deadline)

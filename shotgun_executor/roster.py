@@ -1,0 +1,325 @@
+"""What there is to do, and who is at it: the state of an executor, its lock and its decisions.
+
+Dispatch is one object in four layers, each of which knows only those below it: the roster here; the
+threads that do what it says (``workers.py``); calls that wait for something other than a worker
+(``aside.py``); and what the executor asks for (``dispatch.py``).
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import os
+import threading
+import time
+from collections import deque
+from concurrent.futures.thread import BrokenThreadPool
+from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol
+
+from shotgun_executor.alarm import Alarm
+from shotgun_executor.call import DELAYED, READY, TAKEN, Call, State
+from shotgun_executor.errors import TooManyCalls
+from shotgun_executor.line import Line
+from shotgun_executor.observing import Observers
+from shotgun_executor.stats import Counters
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from shotgun_executor.future import Future
+    from shotgun_executor.limit import Limit
+    from shotgun_executor.runner import Runner
+
+__all__ = ["Roster", "Source", "broken_pool", "nothing"]
+
+
+class Source(Protocol):
+    """What has accepted calls that it submits later, such as a batch that is being gathered."""
+
+    def hurry(self) -> None:
+        """Nothing more comes: submit what could be submitted, and the rest as soon as it can."""
+
+    def cancel_unsent(self) -> None:
+        """Cancel what was not submitted yet."""
+
+
+class Roster:
+    """The calls of one executor and its workers.
+
+    A method whose name begins with an underscore decides, and is called with the lock held, unless
+    it says otherwise; what follows from it is done without.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        max_runners: int,
+        owner: Callable[[], Any],
+        limit: Limit,
+        max_pending: Optional[int] = None,
+        when_full: str = "block",
+    ) -> None:
+        """See :class:`Dispatch`."""
+        self._max_runners = max_runners
+        self._owner = owner
+        self.limit = limit
+        self._max_pending = max_pending
+        self._when_full = when_full
+        self.process = os.getpid()
+        self.alarm = Alarm(name)
+        # What this thread does: .calls, the calls that it runs, each within the one before;
+        # .cascade, the dependants that it is resolving; .resolving, whether others may wait for
+        # what comes next on it; .starting, whether it holds the stdlib's locks.
+        self._here = threading.local()
+        # The state. Guarded by lock, as is the state of each call. A call that is READY is in
+        # _line, one that is BLOCKED or DELAYED in _aside. A runner is in _runners from the decision
+        # to start it until it has found nothing to do.
+        #
+        # The lock is re-entrant: a garbage collection may run a destructor of the user's under it,
+        # which may come back here; and no decision allocates between its test and its effect.
+        self.lock = threading.RLock()
+        self._line = Line()
+        self._ready = 0  # how many of the calls in _line are READY; the others were withdrawn
+        self._aside: set[Call] = set()
+        self._idle = threading.Condition(self.lock)  # notified when nothing waits or runs any more
+        self._runners: set[Runner] = set()
+        self._guests: set[Runner] = set()  # threads that run a call which they have submitted
+        # What each source has accepted, and has no outcome yet.
+        self._promised: dict[Source, dict[object, None]] = {}
+        self._pending = 0  # the calls that were accepted, and never taken
+        self._room = threading.Condition(self.lock)  # notified when a submit need not wait any more
+        self._blocked_submits = 0  # how many wait for that
+        self._paused = False  # the alarm will start a runner: until then no call may start
+        self._closed = False
+        self._hurried = False  # no call is made again
+        self._exiting = False  # a worker that ends now is the last: it waits for its turn itself
+        self._broken: Optional[BaseException] = None
+        self._at_end: Optional[Callable[[], None]] = None  # to be called when all is done
+        # Futures that nobody wants any more, left by destructors, which must take no lock.
+        self._dropped: deque[Future[Any]] = deque()
+        self._counters = Counters()
+        self.observers = Observers()
+        self.fence: Callable[[], None] = nothing  # called for each write that was accepted
+        limit.serve(max_runners)
+        self._served = True  # the limit counts our workers; until all has ended
+
+    # What this thread is, and the whole.
+
+    @property
+    def forked(self) -> bool:
+        """Whether this is a process that was forked from ours."""
+        return os.getpid() != self.process
+
+    def check_process(self) -> None:
+        """Refuse to be used in a process that was forked from ours: it has none of our threads."""
+        if self.forked:
+            raise RuntimeError(
+                "this process was forked from the one that made the executor, and has none of its "
+                "threads; make an executor of its own after the fork"
+            )
+
+    @property
+    def on_worker(self) -> bool:
+        """Whether the current thread is one of the workers, and at work."""
+        return bool(getattr(self._here, "calls", None))
+
+    @property
+    def others_wait_for_us(self) -> bool:
+        """Whether the current thread runs a call or resolves others: then it must not wait."""
+        return self.on_worker or getattr(self._here, "resolving", False)
+
+    # What is counted along.
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait, for whatever."""
+        return self._ready + len(self._aside)
+
+    @property
+    def runners(self) -> int:
+        """How many workers are at work."""
+        return len(self._runners)
+
+    def status(self) -> str:
+        """What the executor is doing, for errors that are about it."""
+        owner = self._owner()
+        return "" if owner is None else f"; {owner!r}"
+
+    def count_calls(self) -> dict[str, Any]:
+        """The numbers of calls, all of one moment; see ``Stats``."""
+        with self.lock:
+            counters = self._counters
+            counters.count_endings()
+            totals = counters.totals()
+            delayed = sum(call.state is DELAYED for call in self._aside)
+            waiting = len(self._aside) - delayed
+            ended = totals["done"] + totals["failed"] + totals["cancelled"]
+            return {
+                "submitted": counters.submitted,
+                "waiting": waiting,
+                "ready": self._ready,
+                "delayed": delayed,
+                "running": counters.submitted - ended - self._ready - waiting - delayed,
+                "methods": counters.methods(),
+                **totals,
+            }
+
+    # Decisions, under the lock.
+
+    def _refuse_if_over(self, promised: bool = False) -> None:
+        if self._broken is not None:
+            raise broken_pool(self._broken)
+        if self._closed and not promised:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+
+    def _has_room(self) -> bool:
+        return self._max_pending is None or self._pending < self._max_pending
+
+    def _make_room(self, call: Call) -> bool:
+        """Wait until one more call may wait; or raise. True: the caller is to run it.
+
+        A worker never waits here, nor a callback: others may wait for them. And a call that waits
+        for futures cannot be run at once.
+        """
+        if self._when_full == "run" and not self.others_wait_for_us:
+            return not call.needs
+        self._wait_for_room(str(call))
+        return False
+
+    def _wait_for_room(self, label: str) -> None:
+        """Wait until one more call may wait; or raise, if that is wanted."""
+        if self.others_wait_for_us:
+            return
+        if self._when_full == "raise":
+            raise TooManyCalls(
+                f"{self._pending} calls wait already, as many as max_pending allows: {label} was "
+                f"not accepted{self.status()}"
+            )
+        self._blocked_submits += 1
+        try:
+            self._room.wait_for(lambda: self._has_room() or self._closed or self._broken)
+        finally:
+            self._blocked_submits -= 1
+        self._refuse_if_over()
+
+    def _accept(self, call: Call) -> None:
+        self._counters.submitted += 1
+        if not self._counters.submitted % 1000:  # no worker comes by, if they were cancelled
+            self._counters.count_endings()
+        self._pending += 1
+        if call.needs:
+            call.state = State.BLOCKED
+            self._aside.add(call)
+        else:
+            call.state = READY
+            self._ready += 1
+            self._line.append(call)
+
+    def take(self, call: Call) -> bool:
+        """Make *call* the caller's to run or to resolve; False if somebody was faster."""
+        here = threading.get_ident()
+        before = call.state
+        if before is TAKEN:
+            return False
+        # What calls functions comes first: the stack may be full, and then nothing has happened.
+        call.moved(before)
+        first = before is not State.NEW and not call.number
+        if first and self._blocked_submits:
+            self._room.notify()
+        if call.state is not before:
+            return False  # somebody was, in a garbage collection on this very thread
+        call.state, call.taker = TAKEN, here  # nothing allocates since the test
+        self._aside.discard(call)
+        if before is READY:
+            self._ready -= 1
+        if first:
+            self._pending -= 1
+        return True
+
+    def _at_work(self) -> list[Runner]:
+        return [*self._runners, *self._guests]
+
+    def _busy(self) -> bool:
+        """Whether a call waits or runs, or a runner is about to."""
+        return bool(self._ready or self._aside or self._runners or self._guests or self._promised)
+
+    # These take the lock themselves.
+
+    def withdraw(self, call: Call) -> bool:
+        """Take back a call that no worker has taken; True for who comes first, if in time."""
+        with self.lock:
+            withdrawn = self.take(call)
+        if withdrawn:
+            call.drop()
+            self._end_if_idle()
+        return withdrawn
+
+    def kept(self, source: Source, calls: Iterable[object]) -> None:
+        """What *source* has promised has its outcome, or was not promised after all."""
+        with self.lock:
+            promised = self._promised.get(source, {})
+            for call in calls:
+                promised.pop(call, None)
+            if not promised:
+                self._promised.pop(source, None)
+        self._end_if_idle()
+
+    def _forget(self, call: Call) -> None:
+        """*call* was taken back by its submit: nobody will ever hear of it."""
+        with self.lock:
+            self._counters.submitted -= 1
+
+    def ended(self, call: Call, error: Optional[BaseException] = None) -> None:
+        """*call* is about to be resolved, once."""
+        if call.counted:
+            return  # something was raised between this and its end
+        call.counted = True
+        cancelled = isinstance(error, concurrent.futures.CancelledError)
+        run = time.monotonic() - call.since if call.number else None
+        outcome = None if cancelled else error is not None
+        self._counters.ended(call.method, outcome, call.queued, run)
+        if self.observers:
+            self.observers.tell(call.event("ended", error))
+
+    def _sources(self) -> list[Source]:
+        with self.lock:
+            return list(self._promised)
+
+    def _all_waiting(self) -> list[Call]:
+        with self.lock:
+            return [*self._line, *self._aside]
+
+    def _end_if_idle(self, *, aside: bool = False) -> None:
+        """End if all is done; *aside*: on a thread of its own, as this one holds stdlib locks."""
+        if getattr(self._here, "starting", False):
+            return  # whoever interrupted this thread is not to end it all; see _start_runner
+        with self.lock:
+            if not self._closed or self._busy():
+                return
+            self._idle.notify_all()
+            end, self._at_end = self._at_end, None
+            served, self._served = self._served, False
+        if served:
+            self.limit.no_longer_serve(self._max_runners)
+        if end is not None:
+            self.alarm.close()
+            if aside:
+                with contextlib.suppress(RuntimeError):  # no thread can be had: it all ends anyway
+                    threading.Thread(target=end, name="end of an executor", daemon=True).start()
+            else:
+                end()
+
+
+def nothing() -> None:
+    """What is done where there is nothing to do."""
+
+
+def broken_pool(cause: BaseException) -> BrokenThreadPool:
+    """The error of an executor whose initializer failed by *cause*."""
+    error = BrokenThreadPool(
+        f"the initializer of a worker failed ({type(cause).__name__}), so the executor cannot "
+        f"be used any more; make another"
+    )
+    error.__cause__ = cause
+    return error

@@ -1,0 +1,369 @@
+"""The workers: threads of the standard library's pool that run one call after the other.
+
+For each worker that is free while calls wait for one, the stdlib's pool is handed one *runner*,
+which runs calls until none waits. How a runner ends in the eyes of the stdlib (its own future)
+tells of a failed initializer, a shutdown or a dead thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import threading
+from concurrent.futures.thread import BrokenThreadPool
+from typing import TYPE_CHECKING, Any, Callable, Optional
+
+from shotgun_executor.call import READY, TAKEN
+from shotgun_executor.limit import admit
+from shotgun_executor.opening import Aborted
+from shotgun_executor.roster import Roster
+from shotgun_executor.runner import Runner
+
+if TYPE_CHECKING:
+    import concurrent.futures
+
+    from shotgun_executor.call import Call, End
+    from shotgun_executor.connection import Connection
+    from shotgun_executor.limit import Limit, Told
+
+__all__ = ["Workers"]
+
+LOG = logging.getLogger("shotgun_executor")
+
+_LOT = 100
+"""How many calls that have ended are counted at a time; by those who ask for numbers, all."""
+
+
+class Workers(Roster):
+    """The threads of one executor: how they start, what they run next, and how they end."""
+
+    def __init__(
+        self,
+        start: Callable[[Runner], concurrent.futures.Future[None]],
+        *,
+        name: str,
+        max_runners: int,
+        after_run: Callable[[], None],
+        owner: Callable[[], Any],
+        limit: Limit,
+        max_pending: Optional[int] = None,
+        when_full: str = "block",
+    ) -> None:
+        """See :class:`Dispatch`."""
+        super().__init__(
+            name=name,
+            max_runners=max_runners,
+            owner=owner,
+            limit=limit,
+            max_pending=max_pending,
+            when_full=when_full,
+        )
+        self._start = start
+        self._after_run = after_run
+
+    # Decisions, under the lock.
+
+    def _admit(self, runner: Runner) -> bool:
+        """Count *runner* in, if there is work and room for one more."""
+        if not self._ready or len(self._runners) >= self._max_runners or self._paused:
+            return False
+        anyway = self._exiting and not self._runners
+        if not self.limit.enter(self, self._owner(), anyway=anyway):
+            return False
+        self._runners.add(runner)
+        return True
+
+    def _count_out(self, runner: Runner) -> list[Told]:
+        """*runner* ends. Returns whom to tell, after the lock, that there is room."""
+        if runner not in self._runners:
+            return []
+        # With calls left it waits for room like others: nobody else would start a runner for them.
+        told = self.limit.leave(self, self._owner() if self._ready else None)
+        self._runners.discard(runner)  # last: if that has raised, it is counted out later
+        return told
+
+    def _put_in_line(self, call: Call, runner: Runner) -> bool:
+        """From _aside; whether *runner* is wanted for it."""
+        call.moved(call.state)
+        self._line.append(call)
+        call.state = READY
+        self._aside.discard(call)
+        self._ready += 1
+        return self._admit(runner)
+
+    def _next_in_line(
+        self, runner: Runner, passed_over: list[Call]
+    ) -> tuple[Optional[Call], float]:
+        """The call to run now; or none, and the seconds until one may start if that is why."""
+        # After one call at least: else none would run. At exit no other could be started.
+        if runner.ran and not self._exiting and self.limit.crowded(self):
+            return None, 0.0
+        runner.ran = True
+        pause = self.limit.claim_start(self, hurry=self._exiting) if self._ready else 0.0
+        if pause:
+            return None, pause
+        call = self._line.take(passed_over)
+        if call is not None:
+            self.take(call)
+        return call, 0.0
+
+    # How workers start.
+
+    def _start_if_wanted(self, runner: Runner, wanted: bool) -> bool:
+        """Whether it was started."""
+        if wanted:
+            try:
+                return self._start_runner(runner)
+            except Exception as error:
+                self._dismiss(runner, error)
+        return False
+
+    def _start_runner(self, runner: Runner) -> bool:
+        """Hand it to the stdlib's pool; False if no thread can be had, and others do its work."""
+        runner.keep = self._owner()
+        # A signal handler that shuts down in between must not: the stdlib's lock is held here.
+        outer, self._here.starting = getattr(self._here, "starting", False), True
+        try:
+            ended = self._start(runner)
+        except RuntimeError as error:
+            if not (self._exiting and len(self._runners) > 1):
+                raise
+            self._dismiss(runner, error)
+            return False
+        finally:
+            self._here.starting = outer
+        runner.handed_over = True
+        if self._closed:
+            self._end_if_idle()
+        ended.add_done_callback(runner.ended)
+        return True
+
+    def admit_more(self) -> None:
+        """There may be room for runners: start as many as there is work for."""
+        while True:
+            runner = Runner(self)
+            with self.lock:
+                wanted = self._admit(runner)
+            if not wanted or not self._start_if_wanted(runner, wanted):
+                return  # if no thread can be had, nor can another: those that are there must do
+
+    def resume(self, keep: Any = None) -> None:
+        """A call may start by now, as far as the rate goes. The executor, *keep*, lives so long."""
+        with self.lock:
+            self._paused = False
+        self.admit_more()
+
+    def _resume_after(self, pause: float) -> None:
+        try:
+            self.alarm.after(pause, functools.partial(self.resume, self._owner()))
+        except Exception:  # no thread can be had to wait: too early is better than never
+            self.resume()
+
+    # What they do.
+
+    def run(self, runner: Runner) -> None:
+        """What a worker thread does: calls, one after the other, until none waits."""
+        self._here.calls = runner.calls
+        try:
+            while True:
+                call = self._next(runner)
+                if call is None:
+                    return
+                self.run_call(call)
+        finally:
+            runner.keep = None
+            self._after_run()
+
+    def run_call(self, call: Call) -> None:
+        """Run *call*, which this thread has taken, on this thread, which is a worker's."""
+        calls = self._here.calls
+        here = threading.get_ident()
+        calls.append(call)
+        call.thread = here
+        try:
+            call.run()
+        except BaseException as error:
+            if call.future.done():  # a callback that raised SystemExit or worse
+                LOG.critical("a callback of a future raised", exc_info=True)
+            else:
+                call.fail(error)
+        finally:
+            if call.thread == here:  # else another worker makes it again already
+                call.thread = None
+            calls.pop()
+            del call  # the traceback of its error holds this frame
+
+    def _next(self, runner: Runner) -> Optional[Call]:
+        """The next call for *runner*; None ends it, so that the next submit starts another."""
+        if self._dropped:
+            self._cancel_dropped()
+        passed_over: list[Call] = []  # freed after the lock: it may be the end of a user's object
+        told: list[Told] = []
+        with self.lock:
+            if runner not in self._runners:
+                return None  # it was given up: the stdlib could not start a thread for it
+            self._counters.count_endings(_LOT)
+            call, pause = self._next_in_line(runner, passed_over)
+            while pause and self._exiting:
+                self._idle.wait(pause)  # without the lock
+                call, pause = self._next_in_line(runner, passed_over)
+            if call is None:
+                told = self._count_out(runner)
+            if pause:
+                self._paused = True
+            over = call is None and self._closed
+        if pause:
+            self._resume_after(pause)
+        admit(told)
+        if over:
+            self._end_if_idle()
+        return call
+
+    def _cancel_dropped(self) -> None:
+        while self._dropped:
+            with contextlib.suppress(IndexError):  # another worker was faster
+                self._dropped.popleft().cancel()
+
+    def _run_as_guest(self, guest: Runner, call: Call) -> None:
+        """Run *call*, which this thread has taken, though it is no worker."""
+        outer = getattr(self._here, "calls", None)
+        self._here.calls = guest.calls
+        try:
+            self.run_call(call)
+        finally:
+            self._here.calls = outer
+            self._after_run()
+            with self.lock:
+                self._guests.discard(guest)
+            self._end_if_idle()
+
+    def _leave_as_guest(self, guest: Runner, call: Call, error: BaseException) -> bool:
+        """*error* has ended a submit that has taken its *call*: fail it, if it is not done."""
+        with self.lock:
+            self._guests.discard(guest)
+            ours = call.state is TAKEN and call.taker == threading.get_ident()
+        if ours and not call.future.done():
+            call.fail(error)
+            self._end_if_idle()
+            return True
+        return False
+
+    def recount(self) -> None:
+        """Ctrl-C came in the middle of something: count anew what is counted along."""
+        with self.lock:
+            ready = list(self._line)
+            self._ready = len(ready)
+            self._pending = sum(not call.number for call in (*ready, *self._aside))
+            self.limit.recount(self, len(self._runners))
+            self._room.notify_all()
+        self._end_if_idle()
+
+    # How they end.
+
+    def runner_ended(self, runner: Runner, ended: concurrent.futures.Future[None]) -> None:
+        """The stdlib is done with a runner: it ran, or it never will."""
+        if runner not in self._runners:
+            return  # it found nothing to do, as it should; nobody puts it back: no lock is needed
+        # The stdlib calls this under its own lock then: it can take no other runner, nor be ended.
+        locked = ended.cancelled() or isinstance(ended.exception(), BrokenThreadPool)
+        successor = Runner(self)
+        with self.lock:
+            if runner not in self._runners:
+                return  # it found nothing to do, as it should
+            told = self._count_out(runner)
+            wanted = self._admit(successor)
+        if not wanted:
+            admit(told)
+            self._end_if_idle(aside=locked)
+            return
+        if locked:
+            with self.lock:
+                told += self._count_out(successor)
+            self._desert(None if ended.cancelled() else ended.exception())
+            admit([each for each in told if each.dispatch is not self])
+            self._end_if_idle(aside=True)
+            return
+        admit(told)
+        try:  # its thread was killed between two calls
+            self._start_runner(successor)
+        except Exception as error:
+            self._dismiss(successor, error)
+
+    def _dismiss(self, runner: Runner, error: Optional[BaseException]) -> None:
+        """*runner* could not be had. If none is left, nobody would ever run what waits."""
+        with self.lock:
+            if runner.handed_over or runner.ran or runner not in self._runners:
+                return
+            told = self._count_out(runner)
+            successor = Runner(self)
+            wanted = not self._runners and self._admit(successor)
+        admit([each for each in told if each.dispatch is not self])
+        if wanted:  # others rely on the runner that could not be had
+            try:
+                self._start_runner(successor)
+            except BaseException as another:
+                with self.lock:
+                    told = self._count_out(successor)
+                admit([each for each in told if each.dispatch is not self])
+                if not isinstance(another, Exception):
+                    raise  # Ctrl-C: whoever submits next starts a runner for all
+                self._desert(another)
+        if self._closed:
+            self._end_if_idle()
+
+    def _desert(self, error: Optional[BaseException]) -> None:
+        """No worker can be had: if none is left, fail what waits for one (no error: cancel it)."""
+        with self.lock:
+            waiting = [] if self._runners else list(self._line)
+        for call in waiting:
+            if error is None:
+                call.future.cancel()
+            elif self.withdraw(call):
+                call.fail(error)
+
+    # Calls that are to end while they run.
+
+    def use(
+        self, connection: Connection, function: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> Any:
+        """``function(*args, **kwargs)``, a part of the current call that uses *connection*."""
+        calls = getattr(self._here, "calls", None)
+        if not calls:
+            return function(*args, **kwargs)
+        call: Call = calls[-1]
+        outer, call.connection = call.connection, (connection, connection.call_number)
+        try:
+            if call.end is not None:  # set before the connection was known to who set it
+                raise Aborted
+            return function(*args, **kwargs)
+        finally:
+            call.connection = outer
+
+    def _abort(self, call: Call, end: End) -> bool:
+        """End *call* where it runs: it can begin no more requests. False if it does not run."""
+        with self.lock:
+            if call.state is not TAKEN or call.future.done():
+                return False
+            if call.end is None:
+                call.end = end
+            used, awaited = self._used_by(call), call.waits_for
+        if used is not None:
+            connection, number = used
+            connection.abort(number)
+        if awaited is not None:  # its worker sleeps on that
+            awaited.tell_watchers()
+        return True
+
+    def _used_by(self, call: Call) -> Optional[tuple[Connection, int]]:
+        """The connection to abort so that *call* ends.
+
+        It may be used by a call that its worker runs because *call* waits for it. That one is made
+        again for whoever else wants it; unless it writes, which is not torn for another's sake.
+        """
+        if call.connection is None:
+            for runner in self._at_work():
+                calls = list(runner.calls)
+                if call in calls[:-1] and calls[-1].only_reads:
+                    return calls[-1].connection
+        return call.connection

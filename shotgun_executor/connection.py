@@ -47,6 +47,7 @@ from shotgun_executor.transport import Phase, Transport
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
 
+    from shotgun_executor.memory import Memory
     from shotgun_executor.page import PageRead
     from shotgun_executor.prototype import Prototype
 
@@ -88,6 +89,8 @@ class Connection:
         self.switch = AbortSwitch()
         self.trace = Trace()  # of the call that is under way
         self.made: list[dict[str, Any]] = []  # the entities that the call has created
+        # What the call has stored of its file, if it can be put aside and made again from there.
+        self.memory: Optional[Memory] = None
         self.call_number = 0  # of that call; each gets the next one
         self.page: Optional[PageRead] = None  # what the next `read` of the client is to ask for
         self._running = False  # within run(): a call within is part of that one
@@ -117,12 +120,14 @@ class Connection:
             trace = self.trace
         else:
             trace = self.trace = Trace()
+        memory, self.memory = self.memory, None
         try:
             return function(self._refreshed(), *args, **kwargs)
         except Exception as error:
             error._sent = trace.sent  # type: ignore[attr-defined]  # read by sent_of()
             raise
         finally:
+            self.memory = memory
             if outer is None:
                 self._running = False
                 self._end_call()

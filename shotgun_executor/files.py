@@ -25,7 +25,7 @@ from shotgun_executor.contract import ProxyError, ServerNotFoundError
 from shotgun_executor.errors import UploadError
 from shotgun_executor.opening import Aborted, Proxy
 from shotgun_executor.outcome import add_text, mark_unknown, unknown_form
-from shotgun_executor.retry import Sent, give_up
+from shotgun_executor.retry import Sent, blame_storage, give_up, was_refused
 from shotgun_executor.session import is_sign_in_page
 from shotgun_executor.transport import Phase, place_of
 
@@ -113,6 +113,15 @@ class FilePart:
         self._before = before
         self._total = size if total is None else total
 
+    @property
+    def identity(self) -> Optional[tuple[int, ...]]:
+        """Equal for what is the same part of the same file, unchanged; None if nobody can tell."""
+        try:
+            stat = os.fstat(self._file.fileno())
+        except (AttributeError, OSError, ValueError):
+            return None
+        return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, self._start, self.size)
+
     def pieces(self) -> Iterator[bytes]:
         """All of it, from the start.
 
@@ -198,38 +207,49 @@ class FileRequests:
         self._proxy_for = proxy_for
         self._agent = agent
 
-    def send_form(self, url: str, params: Mapping[str, Any]) -> str:
-        """Send a form and return the text of the answer.
+    def send_form(self, url: str, params: Mapping[str, Any], auth: Mapping[str, Any]) -> str:
+        """Send a form, with *auth* in it, and return the text of the answer.
 
         Raises:
             UploadError: It failed, with the HTTP status if there was one. If it is not known
                 whether the site carried it out, it says so.
         """
         path = urllib.parse.urlsplit(url).path
-        body, kind = _encoded(params)
+        body, kind = _encoded({**params, **auth})
         headers = {"Content-Type": kind}
-        if path in _ASKING:
-            _, content = self._repeated("POST", url, body, headers)
-        else:
-            writes = path != _COMPLETING
-            try:
-                _, content = self._checked("POST", url, body, headers, writes=writes)
-                if writes:
-                    self._judge(url, content)
-            except BaseException as error:
-                if self._connection.trace.last is Sent.UNKNOWN:
-                    mark_unknown(error, unknown_form(path, params))
-                raise
+        if path in _ASKING or path == _COMPLETING:
+            asked = (path, tuple((name, str(params[name])) for name in params if name not in auth))
+            return self._asked(asked, url, body, headers)
+        try:
+            _, content = self._checked("POST", url, body, headers, writes=True)
+            self._judge(url, content)
+        except BaseException as error:
+            if self._connection.trace.last is Sent.UNKNOWN:
+                mark_unknown(error, unknown_form(path, {**params, **auth}))
+            raise
         return content.decode("utf-8")
 
-    def put(self, url: str, body: Body, kind: str) -> Optional[str]:
-        """Store *body*; from its start again if the storage fails. Returns its tag, if it has one.
+    def put(self, url: str, part: FilePart, kind: str) -> Optional[str]:
+        """Store *part*; from its start again if the storage fails. Returns its tag, if it has one.
 
         Raises:
             UploadError: It failed.
         """
-        answer, _ = self._repeated("PUT", url, body, {"Content-Type": kind})
-        return answer.get("etag")
+        memory, identity = self._connection.memory, part.identity
+        if memory is not None and identity is None:
+            memory.forget()  # whether it is the same in the next attempt, nobody can tell
+        known = None if memory is None else memory.answer_to((url, identity))
+        if known is not None:
+            return known or None
+        try:
+            answer, _ = self._repeated("PUT", url, part, {"Content-Type": kind})
+        except UploadError as error:
+            blame_storage(error)
+            raise
+        tag = answer.get("etag")
+        if memory is not None and identity is not None:
+            memory.stored((url, identity), tag or "")
+        return tag
 
     def download(
         self, url: str, target: Optional[Target], cookies: Optional[http.cookiejar.CookieJar]
@@ -268,16 +288,49 @@ class FileRequests:
         shown = content[:200].decode("utf-8", "replace")
         raise UploadError(f"POST {_shown(url)} was not answered as a form is: {shown!r}")
 
+    def _asked(
+        self,
+        asked: tuple[str, object],
+        url: str,
+        body: Union[bytes, Body],
+        headers: Mapping[str, str],
+    ) -> str:
+        """The answer to a form that changes nothing that anybody sees."""
+        memory = self._connection.memory
+        known = None if memory is None else memory.answer_to(asked)
+        if known is not None:
+            return known
+        if asked[0] == _COMPLETING:
+            try:
+                _, content = self._checked("POST", url, body, headers, writes=False)
+            except BaseException as error:
+                if memory is not None and not was_refused(error):
+                    memory.forget()  # the parts may be put together by now, and are no parts then
+                raise
+        else:
+            _, content = self._repeated("POST", url, body, headers)
+        text = content.decode("utf-8")
+        if memory is not None and text.startswith("1"):
+            (memory.stored if asked[0] == _COMPLETING else memory.asked)(asked, text)
+        return text
+
     def _repeated(
         self, method: str, url: str, body: Union[bytes, Body], headers: Mapping[str, str]
     ) -> tuple[Answer, bytes]:
-        """A request that does no harm if it is sent again."""
-        repeats = self._connection.prototype.repeats
+        """A request that does no harm if it is sent again.
+
+        By whoever makes the whole call again, if that can wait without this thread; else here.
+        """
+        connection = self._connection
+        repeats = connection.prototype.repeats
         began = time.monotonic()
         for attempt in itertools.count(1):
             try:
                 done = self._checked(method, url, body, headers, writes=False)
             except UploadError as error:
+                if connection.memory is not None and connection.trace.sent is Sent.NOTHING:
+                    connection.memory.failed(error)
+                    raise
                 elapsed = time.monotonic() - began
                 verdict = repeats.after_harmless(error, attempt, elapsed=elapsed)
                 if verdict.after is None:
@@ -285,7 +338,7 @@ class FileRequests:
                     raise
             else:
                 return done
-            self._connection.pause(verdict.after)
+            connection.pause(verdict.after)
         raise AssertionError("unreachable")
 
     def _checked(

@@ -36,12 +36,14 @@ __all__ = [
     "Sent",
     "Trace",
     "Verdict",
+    "blame_storage",
     "give_up",
     "is_overload",
     "is_read",
     "is_read_request",
     "sent_of",
     "verdict",
+    "was_refused",
 ]
 
 READS: Mapping[str, tuple[str, ...]] = {
@@ -167,6 +169,11 @@ def sent_of(error: BaseException) -> Sent:
 def give_up(error: Exception) -> None:
     """A part of a call was repeated as often as it may be: the whole is not made again for it."""
     error._given_up = True  # type: ignore[attr-defined]  # any error takes attributes
+
+
+def blame_storage(error: Exception) -> None:
+    """*error* is of the storage for files, and tells nothing of the site."""
+    error._of_storage = True  # type: ignore[attr-defined]  # any error takes attributes
 
 
 class Verdict(NamedTuple):
@@ -309,7 +316,12 @@ class Repeats:
         return self._limited(found, attempt, elapsed, policy or self.policy)
 
     def after_harmless(
-        self, error: BaseException, attempt: int, *, elapsed: float = 0.0
+        self,
+        error: BaseException,
+        attempt: int,
+        *,
+        elapsed: float = 0.0,
+        policy: Optional[Retries] = None,
     ) -> Verdict:
         """The same for a request that does no harm if it is sent again: a part of an upload."""
         passing = passing_reason(error)
@@ -318,7 +330,7 @@ class Repeats:
         if passing is None:
             return Verdict(False, None, f"{type(error).__name__} does not pass by itself")
         found = Verdict(True, retry_after_of(error), passing)
-        return self._limited(found, attempt, elapsed, self.policy)
+        return self._limited(found, attempt, elapsed, policy or self.policy)
 
     def _limited(self, found: Verdict, attempt: int, elapsed: float, policy: Retries) -> Verdict:
         """What the policy and the budget leave of a verdict."""
@@ -380,9 +392,14 @@ def passing_reason(error: BaseException) -> Optional[str]:
 
 def is_overload(error: BaseException) -> bool:
     """Whether *error* tells that the site has too much to do: 429, 503, or silence."""
-    if isinstance(error, (Aborted, PoolTimeout)):
+    if isinstance(error, (Aborted, PoolTimeout)) or getattr(error, "_of_storage", False):
         return False
     return status_of(error) in (429, 503) or isinstance(error, (socket.timeout, TimeoutError))
+
+
+def was_refused(error: BaseException) -> bool:
+    """Whether *error* tells that the site has carried nothing out: 429 and 503."""
+    return status_of(error) in _NOT_CARRIED_OUT
 
 
 def status_of(error: BaseException) -> Optional[int]:

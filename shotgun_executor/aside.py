@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import time
-from collections import deque
 from typing import TYPE_CHECKING, Optional
 
 from shotgun_executor.call import DELAYED, TAKEN, End, State
@@ -15,11 +14,13 @@ from shotgun_executor.needs import Need, dependency_failed, failure_of
 from shotgun_executor.opening import Aborted
 from shotgun_executor.retry import Sent, sent_of
 from shotgun_executor.runner import Runner
+from shotgun_executor.telling import Telling
 from shotgun_executor.waiting import help_along
 from shotgun_executor.workers import Workers
 
 if TYPE_CHECKING:
     import concurrent.futures
+    from collections.abc import Iterable
     from typing import Any
 
     from shotgun_executor.attempts import Attempts
@@ -27,6 +28,25 @@ if TYPE_CHECKING:
     from shotgun_executor.future import Future
 
 __all__ = ["Aside"]
+
+
+def _settle(outcome: tuple[Call, Optional[BaseException]]) -> None:
+    """Fail a call (without an error: cancel it), and so on with those that need it."""
+    call, error = outcome
+    try:
+        call.settle(error)
+    except BaseException:  # Ctrl-C, or SystemExit in a callback
+        if not call.future.done():
+            call.settle(error)
+        raise
+
+
+# Chains of dependants may be long: they are told one after the other.
+_TELLING: Telling[tuple[Call, Optional[BaseException]]] = Telling(_settle)
+
+
+_FAR = 10_000
+"""How many calls are looked at before a wait outside of workers; it takes some milliseconds."""
 
 
 class Aside(Workers):
@@ -74,6 +94,25 @@ class Aside(Workers):
                 return
         self.unblock(call)
 
+    def look_behind(self, futures: Iterable[concurrent.futures.Future[Any]]) -> None:
+        """This thread, no worker of ours, is about to wait for *futures*, maybe in a callback.
+
+        What a call needs may be done, and who would tell be a callback that comes after this one
+        on this very thread: look for such calls.
+        """
+        seen: set[Call] = set()
+        ahead = [call for call in map(_call_of, futures) if call is not None]
+        while ahead and len(seen) < _FAR:
+            call = ahead.pop()
+            if call in seen or call.state is not State.BLOCKED:
+                continue
+            seen.add(call)
+            needs = list(call.needs)
+            undone = [need for need in needs if not need.done()]
+            if len(undone) < len(needs) and (not undone or len(undone) < call.open_needs):
+                call.dispatch.look_again(call)
+            ahead.extend(filter(None, map(_call_of, undone)))
+
     def unblock(self, call: Call) -> None:
         """Put *call* in line if all that it needs is there."""
         runner = Runner(self)
@@ -95,33 +134,9 @@ class Aside(Workers):
             taken = self.take(call)
         if taken:
             call.drop()
-            self._resolve(call, error)
+            _TELLING.tell([(call, error)])
             self._end_if_idle()
         return taken
-
-    def _resolve(self, call: Call, error: Optional[BaseException]) -> None:
-        """Fail *call* (without an error: cancel it), and so on with those that need it.
-
-        One after the other, not each within the one before: they may be a hundred thousand.
-        """
-        cascade: Optional[deque[tuple[Call, Optional[BaseException]]]]
-        cascade = getattr(self._here, "cascade", None)
-        if cascade is not None:
-            cascade.append((call, error))
-            return
-        self._here.cascade = cascade = deque([(call, error)])
-        interrupt: Optional[BaseException] = None
-        while cascade:
-            call, error = cascade.popleft()
-            try:
-                call.settle(error)
-            except BaseException as raised:  # Ctrl-C, or SystemExit in a callback: go on to the end
-                interrupt = raised
-                if not call.future.done():
-                    cascade.appendleft((call, error))
-        self._here.cascade = None
-        if interrupt is not None:
-            raise interrupt
 
     def suspend(self, call: Call, unfinished: Unfinished) -> None:
         """Put *call*, which this worker has run, aside until its parts are done."""
@@ -223,3 +238,9 @@ class Aside(Workers):
     def help(self, future: Future[Any], deadline: Optional[float]) -> None:
         """What a worker does before it blocks on *future*; see ``waiting.py``."""
         help_along(self, self._here.calls[-1], future, deadline)
+
+
+def _call_of(future: concurrent.futures.Future[Any]) -> Optional[Call]:
+    """The call that is to resolve *future*, if it is one of ours."""
+    call: Optional[Call] = getattr(future, "_call", None)
+    return call

@@ -7,7 +7,6 @@ import contextlib
 import functools
 import itertools
 import threading
-from collections import deque
 from typing import TYPE_CHECKING, Any, Callable, Optional, cast
 
 from shotgun_api3.shotgun import Shotgun
@@ -19,6 +18,7 @@ from shotgun_executor.member import Member, Place
 from shotgun_executor.mirror import _as_future, check_arguments
 from shotgun_executor.needs import dependency_failed
 from shotgun_executor.plain import copy_plain
+from shotgun_executor.telling import Telling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from shotgun_executor.prototype import Prototype
 
     Before = Callable[[Sequence[Any], Mapping[str, Any]], None]
+    _Outcome = tuple[Member, Any, Optional[BaseException]]
 
 __all__ = ["BATCHED", "MAX_BYTES", "MAX_REQUESTS", "MAX_WAIT", "Batching", "check_request"]
 
@@ -107,7 +108,7 @@ class Batching:
         self._prototype = prototype
         self._options = options
         self._max_requests = max_requests
-        self._here = threading.local()  # .ending: the outcomes that this thread is to tell
+        self._telling = Telling(_resolve, self._forget_told)
         # The state. Guarded by the lock, which is re-entrant since a garbage collection may run a
         # destructor of the user's under it. Nothing of others is called under it but the alarm.
         self._lock = threading.RLock()
@@ -374,32 +375,12 @@ class Batching:
 
     # Outcomes.
 
-    def end(self, outcomes: Iterable[tuple[Member, Any, Optional[BaseException]]]) -> None:
+    def end(self, outcomes: Iterable[_Outcome]) -> None:
         """Tell the outcomes of members: a result, or an error. Once for each; else without effect.
 
-        A callback of one may end others, and so on: they are told one after the other, not each
-        within the one before.
+        A callback of one may end others, and so on: those are told after it.
         """
-        ending: Optional[deque[Any]] = getattr(self._here, "ending", None)
-        if ending is not None:
-            ending.extend(outcomes)
-            return
-        self._here.ending = ending = deque(outcomes)
-        raised: Optional[BaseException] = None
-        over: list[Member] = []
-        try:
-            while ending:
-                member, result, error = ending.popleft()
-                over.append(member)
-                try:
-                    _resolve(member, result, error)
-                except BaseException as caught:  # a callback that raised SystemExit or worse
-                    raised = caught
-        finally:
-            self._here.ending = None
-        self._forget(over)
-        if raised is not None:
-            raise raised
+        self._telling.tell(outcomes)
 
     def withdraw(self, member: Member) -> None:
         """The future of *member* was cancelled: notify who waits for it, unless a sender does."""
@@ -409,6 +390,9 @@ class Batching:
         if mine:
             member.future.set_running_or_notify_cancel()
         self._forget([member])
+
+    def _forget_told(self, outcomes: list[_Outcome]) -> None:
+        self._forget([member for member, _, _ in outcomes])
 
     def _forget(self, members: Iterable[Member]) -> None:
         with self._lock:
@@ -502,8 +486,9 @@ def _need_is_done(batching: Batching, member: Member, need: concurrent.futures.F
     batching.need_is_done(member, need)
 
 
-def _resolve(member: Member, result: Any, error: Optional[BaseException]) -> None:
-    """Resolve the future of *member*, unless it is."""
+def _resolve(outcome: _Outcome) -> None:
+    """Resolve the future of a member, unless it is."""
+    member, result, error = outcome
     future: BatchedFuture[Any] = member.future
     cancelled = isinstance(error, concurrent.futures.CancelledError)
     if future.done() or (cancelled and future.cancel()):

@@ -200,6 +200,11 @@ class Call:
         return self.attempts is not None and self.attempts.only_reads
 
     @property
+    def runs(self) -> bool:
+        """Whether somebody has taken it, to run or to resolve it."""
+        return self.state is TAKEN
+
+    @property
     def method(self) -> str:
         """The method of ``Shotgun`` that it is a call of."""
         return "submit" if self.attempts is None else self.attempts.method
@@ -258,8 +263,10 @@ class Call:
                 admit(self.dispatch.limit.succeeded())
             self.release()
             self.dispatch.ended(self)
-            future.set_result(result)
-            self.tell_watchers()
+            try:
+                future.set_result(result)
+            finally:  # whatever a callback has raised
+                self.tell_watchers()
 
     def _begin(self) -> bool:
         """An attempt begins; False if the call was cancelled."""
@@ -319,7 +326,7 @@ class Call:
         """Resolve the future by *error*, unless it is resolved; only for who took the call."""
         self.release()
         self._say_where(error)
-        if self.future.cancelled():
+        if self._was_cancelled():
             self.notify_cancelled()
             return
         if isinstance(error, concurrent.futures.CancelledError) and self.end is End.CANCELLED:
@@ -328,9 +335,27 @@ class Call:
             if not self.future.done():
                 self.dispatch.ended(self, error)
         finally:  # whatever becomes of the counting: the stack may be full
-            with contextlib.suppress(concurrent.futures.InvalidStateError):
-                self.future.set_exception(error)
-        self.tell_watchers()
+            try:
+                with contextlib.suppress(concurrent.futures.InvalidStateError):
+                    self.future.set_exception(error)
+            finally:  # and of the callbacks
+                self.tell_watchers()
+
+    def _was_cancelled(self) -> bool:
+        """Whether the future was cancelled; if not, it no longer can be.
+
+        Else it might be between this and its failing, by somebody who leaves it to who has taken
+        the call to notify those who wait.
+        """
+        future = self.future
+        if self.notified or future.running():
+            return self.notified
+        if future.done() and (future._cancelled_late or not future.cancelled()):
+            return False
+        if future.set_running_or_notify_cancel():
+            return False
+        self.notified = True
+        return True
 
     def settle(self, error: Optional[BaseException]) -> None:
         """Fail by *error*; without one, cancel the future."""
@@ -356,6 +381,7 @@ class Call:
             self.future.set_running_or_notify_cancel()
             self.notified = True
         self.tell_watchers()
+        self.future._raise_caught()
 
     def _say_where(self, error: BaseException) -> None:
         """Note on *error* which call it is of, and where that was submitted."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
 from shotgun_executor.call import TAKEN
 from shotgun_executor.future import Future
+from shotgun_executor.telling import tell_rest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -43,6 +44,7 @@ def wait(
         if future is None:
             break
         _help(future, deadline)
+    _look_behind(futures)
     return concurrent.futures.wait(futures, _left(deadline), return_when)
 
 
@@ -64,6 +66,7 @@ def as_completed(
             continue
         future = _to_help(pending)
         if future is None:  # not on a worker, or they are of others
+            _look_behind(pending)
             yield from concurrent.futures.as_completed(pending, _left(deadline))
             return
         if _left(deadline) == 0:
@@ -93,6 +96,16 @@ def _to_help(futures: Sequence[concurrent.futures.Future[Any]]) -> Optional[Futu
         if call is not None and call.state is not TAKEN:
             return future
     return ours[0] if ours else None
+
+
+def _look_behind(futures: Sequence[concurrent.futures.Future[Any]]) -> None:
+    """Do first what this thread, which is about to wait, would do for *futures* only afterwards."""
+    calls = [getattr(future, "_call", None) for future in futures if not future.done()]
+    for call in calls:
+        if call is not None:
+            call.dispatch.look_behind(futures)
+            break
+    tell_rest()
 
 
 def _help(future: Future[Any], deadline: Optional[float]) -> None:

@@ -57,10 +57,10 @@ from shotgun_executor.prototype import run_privately
 from shotgun_executor.reads import Reads
 from shotgun_executor.results import MapOutcomes
 from shotgun_executor.retry import is_read
+from shotgun_executor.signals import in_interrupted_wait
 from shotgun_executor.stats import Stats
 from shotgun_executor.submitting import Submitting
 from shotgun_executor.thumbnails import Thumbnails
-from shotgun_executor.waiting import in_interrupted_wait
 
 if TYPE_CHECKING:
     import concurrent.futures

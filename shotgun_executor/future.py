@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import functools
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Optional, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
+
+from shotgun_executor.signals import in_interrupted_wait
+from shotgun_executor.telling import tell_rest
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -37,6 +41,7 @@ class Future(concurrent.futures.Future[T]):
         # It was cancelled after it had run, when the standard library can no longer cancel.
         self._cancelled_late = False
         self._traceback: Optional[TracebackType] = None  # of the error, where it was caught
+        self._caught: Optional[BaseException] = None  # what a callback has raised
 
     def result(self, timeout: Optional[float] = None) -> T:
         """What the call returns; waits for it.
@@ -68,11 +73,33 @@ class Future(concurrent.futures.Future[T]):
             raise concurrent.futures.CancelledError
         return error
 
+    def add_done_callback(self, fn: Callable[[Any], object]) -> None:
+        """As in the standard library, but no callback keeps the others from being called.
+
+        If it raises SystemExit or the like, that is raised when all were called, where the future
+        was resolved.
+        """
+        super().add_done_callback(functools.partial(_call_back, fn))
+        self._raise_caught()
+
+    def set_result(self, result: T) -> None:
+        """As in the standard library; for the worker."""
+        super().set_result(result)
+        if self._caught is not None:
+            self._raise_caught()
+
     def set_exception(self, exception: Optional[BaseException]) -> None:
         """As in the standard library; for the worker."""
         if exception is not None:
             self._traceback = exception.__traceback__
         super().set_exception(exception)
+        self._raise_caught()
+
+    def _raise_caught(self) -> None:
+        """Raise what a callback has raised, if any has."""
+        caught, self._caught = self._caught, None
+        if caught is not None:
+            raise caught
 
     def cancel(self, *, abort: bool = False) -> bool:
         """Cancel the call unless it runs or has run; as in the standard library.
@@ -87,12 +114,16 @@ class Future(concurrent.futures.Future[T]):
 
         Returns:
             True if the future is cancelled now, or is about to be, unless its result comes first.
+            A signal handler that came in the middle of a wait only ever has it cancelled soon, by
+            another thread.
         """
         if self._cancelled_late:
             return True
         call = self._call
         if call is not None:
             call.dispatch.check_process()
+            if in_interrupted_wait():
+                return self._cancel_soon_enough(call, abort=abort)
         if not super().cancel():
             return call is not None and self._cancel_started(call, abort=abort)
         if call is not None:
@@ -105,6 +136,20 @@ class Future(concurrent.futures.Future[T]):
                     with contextlib.suppress(RuntimeError):  # it was notified just before
                         call.notify_cancelled()
                 raise
+        self._raise_caught()
+        return True
+
+    def _cancel_soon_enough(self, call: Call, *, abort: bool) -> bool:
+        """In a signal handler: have it cancelled by another thread. Whether it can be, by now.
+
+        Its main thread may be about to wait for this very future.
+        """
+        if self.done() or (self.running() and call.runs and not (abort and call.only_reads)):
+            return self.cancelled()
+        try:
+            call.dispatch.alarm.after(0, functools.partial(self.cancel, abort=abort))
+        except RuntimeError:  # no thread can be had, or all is over
+            return False
         return True
 
     @staticmethod
@@ -140,12 +185,25 @@ class Future(concurrent.futures.Future[T]):
         call = self._call
         if call is None:
             return timeout
-        call.dispatch.check_process()
-        if not call.dispatch.on_worker:
+        dispatch = call.dispatch
+        dispatch.check_process()
+        if not dispatch.on_worker:
+            dispatch.look_behind([self])
+            tell_rest()
             return timeout
         if timeout is None:
-            call.dispatch.help(self, None)
+            dispatch.help(self, None)
             return None
         deadline = time.monotonic() + timeout
-        call.dispatch.help(self, deadline)
+        dispatch.help(self, deadline)
         return max(0.0, deadline - time.monotonic())
+
+
+def _call_back(function: Callable[[Any], object], future: Any) -> None:
+    """Call *function*, a callback of *future*; what the standard library does not catch is kept."""
+    try:
+        function(future)
+    except Exception:
+        raise  # it is logged
+    except BaseException as error:
+        future._caught = error

@@ -14,6 +14,7 @@ from shotgun_api3.shotgun import Shotgun
 
 from shotgun_executor.filling import as_id, filled
 from shotgun_executor.future import Future
+from shotgun_executor.telling import tell_rest
 
 if TYPE_CHECKING:
     import threading
@@ -190,6 +191,7 @@ class BatchedFuture(Future[T]):
         if self._member is None:
             return timeout
         self._dispatch.check_process()
+        tell_rest()
         if not self._dispatch.on_worker:
             return timeout
         deadline = None if timeout is None else time.monotonic() + timeout

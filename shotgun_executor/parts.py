@@ -120,7 +120,7 @@ class Parts(Generic[Item]):
         with self._lock:
             self._under_way[future] = item
             stopped = self._stopped
-        future.add_done_callback(self._is_done)  # type: ignore[arg-type]  # it is one of ours
+        future.add_done_callback(self._is_done)
         if stopped:
             future.cancel()
         return True

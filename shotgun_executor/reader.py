@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
 from shotgun_executor.errors import note_on
 from shotgun_executor.future import Future
+from shotgun_executor.telling import tell_rest
 
 if TYPE_CHECKING:
     from shotgun_executor.alarm import Ring
@@ -109,6 +110,7 @@ class ReaderFuture(Future[T]):
         if reader is None:
             return timeout
         self._dispatch.check_process()
+        tell_rest()
         if not self._dispatch.on_worker:
             return timeout
         deadline = None if timeout is None else time.monotonic() + timeout

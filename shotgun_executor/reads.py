@@ -20,9 +20,10 @@ from shotgun_executor.errors import DeadlineExceeded, same_error
 from shotgun_executor.joint import JointLookup, JointRead
 from shotgun_executor.reader import Reader
 from shotgun_executor.settings import Settings, read_settings
+from shotgun_executor.telling import Telling
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Sequence
+    from collections.abc import Hashable, Sequence
 
     from shotgun_executor.dispatch import Dispatch
     from shotgun_executor.future import Future
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Reads"]
 
 Submit = Callable[[Asked], "Future[Any]"]
+_Outcome = tuple[Reader, Any, Optional[BaseException]]
 
 
 class Reads:
@@ -69,6 +71,7 @@ class Reads:
         self._submit = submit
         self._share = share
         self._gather = gather
+        self._telling = Telling(self._tell, self._told)
         # The state. Guarded by the lock, which is re-entrant since a garbage collection may run a
         # destructor of the user's under it.
         self._lock = threading.RLock()
@@ -313,25 +316,19 @@ class Reads:
                 results = joint.results(readers, answer)
             except Exception as caught:  # the answer was not what it should be
                 error = caught
-        self._tell(
+        self._telling.tell(
             (reader, result, _own(error, alone=len(readers) == 1))
             for reader, result in zip(readers, results)
         )
 
-    def _tell(self, outcomes: Iterable[tuple[Reader, Any, Optional[BaseException]]]) -> None:
-        raised: Optional[BaseException] = None
-        told: list[Reader] = []
-        for reader, result, error in outcomes:
-            told.append(reader)
-            try:
-                if self._claim(reader):
-                    reader.tell(result, error)
-                    reader.drop()
-            except BaseException as caught:  # a callback that raised SystemExit or worse
-                raised = caught
-        self.dispatch.kept(self, told)
-        if raised is not None:
-            raise raised
+    def _tell(self, outcome: _Outcome) -> None:
+        reader, result, error = outcome
+        if self._claim(reader):
+            reader.tell(result, error)
+            reader.drop()
+
+    def _told(self, outcomes: list[_Outcome]) -> None:
+        self.dispatch.kept(self, [reader for reader, _, _ in outcomes])
 
     def _claim(self, reader: Reader) -> bool:
         """Whether nobody else tells its outcome."""

@@ -187,7 +187,7 @@ class MapOutcomes(_Submitted[T, Outcome[T]]):
 
     def _submitted(self, future: Future[T]) -> None:
         if not self._ordered:
-            future.add_done_callback(self._done.put)  # type: ignore[arg-type]  # it is one of ours
+            future.add_done_callback(self._done.put)
 
     def _take(self) -> Outcome[T]:
         future = next(iter(self._pending)) if self._ordered else self._next_done()

@@ -198,10 +198,25 @@ class Roster:
             )
         self._blocked_submits += 1
         try:
-            self._room.wait_for(lambda: self._has_room() or self._closed or self._broken)
+            self._room.wait_for(
+                lambda: self._has_room() or self._stalled() or self._closed or self._broken
+            )
         finally:
             self._blocked_submits -= 1
         self._refuse_if_over()
+
+    def _tell_if_stalled(self) -> None:
+        if self._blocked_submits and self._stalled():
+            self._room.notify_all()
+
+    def _stalled(self) -> bool:
+        """Whether nothing here makes room: all calls that wait do so for futures of others.
+
+        Who submits may be the one who is to resolve them, afterwards.
+        """
+        if self._ready or self._runners or self._guests or self._promised:
+            return False
+        return all(call.state is State.BLOCKED for call in self._aside)
 
     def _accept(self, call: Call) -> None:
         self._counters.submitted += 1
@@ -211,6 +226,7 @@ class Roster:
         if call.needs:
             call.state = State.BLOCKED
             self._aside.add(call)
+            self._tell_if_stalled()
         else:
             call.state = READY
             self._ready += 1
@@ -225,7 +241,7 @@ class Roster:
         # What calls functions comes first: the stack may be full, and then nothing has happened.
         call.moved(before)
         first = before is not State.NEW and not call.number
-        if first and self._blocked_submits:
+        if self._blocked_submits:
             self._room.notify()
         if call.state is not before:
             return False  # somebody was, in a garbage collection on this very thread
@@ -263,6 +279,7 @@ class Roster:
                 promised.pop(call, None)
             if not promised:
                 self._promised.pop(source, None)
+            self._tell_if_stalled()
         self._end_if_idle()
 
     def _forget(self, call: Call) -> None:

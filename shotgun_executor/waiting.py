@@ -7,7 +7,6 @@ other in a circle, which is refused.
 from __future__ import annotations
 
 import concurrent.futures
-import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Optional
@@ -15,14 +14,13 @@ from typing import TYPE_CHECKING, Any, Optional
 from shotgun_executor.call import DELAYED, TAKEN, Call, End, State
 from shotgun_executor.errors import DeadlockError
 from shotgun_executor.opening import Aborted
+from shotgun_executor.telling import tell_rest
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from shotgun_executor.aside import Aside
     from shotgun_executor.future import Future
 
-__all__ = ["help_along", "in_interrupted_wait"]
+__all__ = ["help_along"]
 
 
 def help_along(dispatch: Aside, mine: Call, future: Future[Any], deadline: Optional[float]) -> None:
@@ -36,7 +34,10 @@ def help_along(dispatch: Aside, mine: Call, future: Future[Any], deadline: Optio
         Aborted: *mine* is to end.
     """
     own = None if mine.ring is None else mine.ring.moment
-    while not future.done() and not _has_come(deadline):
+    while True:
+        tell_rest()
+        if future.done() or _has_come(deadline):
+            return
         if _has_come(own):
             mine.end = mine.end or End.DEADLINE
         if mine.end is not None:
@@ -78,6 +79,8 @@ def _step(
     del freed
     for of, done in failed:  # we may be faster than the callback
         dispatch.need_is_done(of, done)
+    if failed and not taken:
+        return  # that may be what was waited for
     if taken and call is not None:
         _run_here(dispatch, call)
     elif need is not None:
@@ -158,31 +161,6 @@ def _refuse_circle(mine: Call, call: Call) -> None:
         if awaited.thread == here:
             raise DeadlockError("these calls wait for each other: " + " -> ".join(map(str, circle)))
         awaited = awaited.waits_for
-
-
-def in_interrupted_wait() -> bool:
-    """Whether this is a signal handler that came while the main thread was about to wait.
-
-    What it waits for must not be resolved here, under its own feet: it may have looked already and
-    not be asleep yet, so that nobody wakes it; and some locks of the standard library's waits are
-    not re-entrant.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return False
-    frame: Optional[FrameType] = sys._getframe(1)
-    while frame is not None and frame.f_code not in _WAITS:
-        frame = frame.f_back
-    return frame is not None
-
-
-_WAITS = {
-    function.__code__
-    for function in (
-        *(threading.Condition.wait, threading.Condition.wait_for, threading.Event.wait),
-        *(concurrent.futures.Future.result, concurrent.futures.Future.exception),
-        *(concurrent.futures.wait, concurrent.futures.as_completed),
-    )
-}
 
 
 def _left(moment: Optional[float]) -> Optional[float]:

@@ -80,7 +80,8 @@ class Workers(Roster):
             return []
         # With calls left it waits for room like others: nobody else would start a runner for them.
         told = self.limit.leave(self, self._owner() if self._ready else None)
-        self._runners.discard(runner)  # last: if that has raised, it is counted out later
+        self._runners.discard(runner)  # late: if that has raised, it is counted out later
+        self._tell_if_stalled()
         return told
 
     def _put_in_line(self, call: Call, runner: Runner) -> bool:
@@ -236,6 +237,7 @@ class Workers(Roster):
             self._after_run()
             with self.lock:
                 self._guests.discard(guest)
+                self._tell_if_stalled()
             self._end_if_idle()
 
     def _leave_as_guest(self, guest: Runner, call: Call, error: BaseException) -> bool:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import gc
 import linecache
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -150,3 +152,60 @@ def test_lease_interrupted_anywhere_leaves_its_place(idle):
         return interrupted
 
     each_step(attempt)
+
+
+def test_handler_that_cancels_at_any_step_of_a_wait_ends_it():
+    """Whatever step of a wait a signal handler comes at, its cancel wakes it before its time."""
+    places = (threading.__file__, concurrent.futures._base.__file__, OURS)
+
+    def attempt(step):
+        executor = ShotgunExecutor(NOWHERE, **KEYS, max_workers=1)
+        gate = Gate()
+        executor.submit(gate)
+        gate.wait_for(1)
+        future = executor.submit(len, "abc")
+        handled = handled_at(step, future.cancel, places, lambda: future.exception(SHORT))
+        if handled:
+            assert concurrent.futures.wait([future], LONG).done
+            assert future.cancelled()
+        gate.open()
+        in_thread(executor.shutdown)()
+        return handled
+
+    each_step(attempt)
+
+
+SHORT = 2.0  # seconds
+
+
+def handled_at(step, handler, places, operation):
+    """Run *operation*, which waits, with *handler* called at its line number *step*.
+
+    Returns:
+        Whether there was such a line before it was to go on by itself.
+    """
+    lines = 0
+    handled = None
+    end = time.monotonic() + SHORT
+
+    def trace(frame, event, arg):
+        nonlocal lines, handled
+        if not frame.f_code.co_filename.startswith(places):
+            return None
+        if event == "line" and handled is None:
+            lines += 1
+            if lines == step:
+                handled = time.monotonic()
+                handler()
+        return trace
+
+    sys.settrace(trace)
+    with contextlib.suppress(concurrent.futures.CancelledError, concurrent.futures.TimeoutError):
+        try:
+            operation()
+        finally:
+            sys.settrace(None)
+    if handled is None or handled >= end:
+        return False
+    assert time.monotonic() < end, f"nobody woke the wait, at step {step}"
+    return True

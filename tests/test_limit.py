@@ -377,6 +377,26 @@ def test_cancelled_call_makes_room():
         assert late.result(LONG) == 2
 
 
+def test_submit_goes_on_when_all_that_waits_does_so_for_futures_of_others():
+    """Who waits for room may be the one who resolves them afterwards: more are accepted then."""
+    with ShotgunExecutor(NOWHERE, **KEYS, max_workers=1, max_pending=2) as executor:
+        need: concurrent.futures.Future = concurrent.futures.Future()
+        gate = Gate()
+        running = executor.submit(gate, "running")
+        gate.wait_for(1)
+        submit = executor._dispatch.submit
+        waiting = [submit(len, ("abc",), {}, needs=[need]) for _ in range(2)]
+        joins = [in_thread(lambda: submit(len, ("ab",), {}, needs=[need])) for _ in range(3)]
+        until(lambda: executor._dispatch._blocked_submits == 3)  # the worker may make room yet
+        assert executor._dispatch.waiting == 2
+        gate.open()
+        late = [join() for join in joins]
+        assert running.result(LONG) == "running"
+        assert executor._dispatch.waiting == 5
+        need.set_result(None)
+        assert [future.result(LONG) for future in (*waiting, *late)] == [3, 3, 2, 2, 2]
+
+
 def test_shutdown_wakes_who_waits_for_room():
     """He is told that the executor is shut down."""
     gate = Gate()

@@ -1,0 +1,103 @@
+"""Outcomes that a thread is to tell, one after the other."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any, Callable, Generic, Optional, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Telling", "tell_rest"]
+
+Outcome = TypeVar("Outcome")
+
+
+class Telling(Generic[Outcome]):
+    """Tells outcomes, which calls the callbacks of users, on the thread that has them.
+
+    A callback may end others, and so on, a hundred thousand of them: they are told after it, not
+    each within the one before. But before a callback waits, :func:`tell_rest` tells them: it may
+    wait for one of them, and nobody else would.
+    """
+
+    def __init__(
+        self,
+        tell: Callable[[Outcome], None],
+        told: Optional[Callable[[list[Outcome]], None]] = None,
+    ) -> None:
+        """Nothing is to be told yet.
+
+        Args:
+            tell: Tells one.
+            told: Called with those that were told, when there are no more for now.
+        """
+        self._tell = tell
+        self._told = told
+
+    def tell(self, outcomes: Iterable[Outcome]) -> None:
+        """Tell them, or if this thread is at it already, have it do so afterwards.
+
+        Whatever the callbacks raise, SystemExit and Ctrl-C too, all are told; then it is raised.
+        """
+        queues = _queues()
+        if self in queues:
+            queues[self].left.extend(outcomes)
+            return
+        queues[self] = _Queue(outcomes)
+        try:
+            self._tell_left(queues[self])
+        finally:
+            del queues[self]
+
+    def _tell_left(self, queue: _Queue) -> None:
+        raised: Optional[BaseException] = None
+        while queue.left:
+            outcome = queue.left.popleft()
+            queue.told.append(outcome)
+            try:
+                self._tell(outcome)
+            except BaseException as caught:
+                raised = caught
+        told, queue.told = queue.told, []
+        if self._told is not None:
+            self._told(told)
+        if raised is not None:
+            raise raised
+
+
+class _Queue:
+    """What a thread is to tell, and what it has told."""
+
+    __slots__ = ("left", "told")
+
+    def __init__(self, outcomes: Iterable[Any]) -> None:
+        self.left: deque[Any] = deque(outcomes)
+        self.told: list[Any] = []
+
+
+class _Here(threading.local):
+    """Of each thread: what it is to tell, for whom; None if it never told anything."""
+
+    queues: Optional[dict[Telling[Any], _Queue]] = None
+
+
+_HERE = _Here()
+
+
+def _queues() -> dict[Telling[Any], _Queue]:
+    if _HERE.queues is None:
+        _HERE.queues = {}
+    return _HERE.queues
+
+
+def tell_rest() -> None:
+    """This thread is about to wait, maybe in a callback: tell first what it has yet to tell."""
+    queues = _HERE.queues
+    while queues:
+        full = [(telling, queue) for telling, queue in queues.items() if queue.left]
+        if not full:
+            return
+        for telling, queue in full:
+            telling._tell_left(queue)

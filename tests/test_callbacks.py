@@ -1,0 +1,219 @@
+"""Callbacks of futures: whatever they wait for or raise, every future is told."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import signal
+import threading
+
+import pytest
+
+from shotgun_executor import ShotgunExecutor, as_completed, wait
+from tests.support import KEYS, LONG, NOWHERE, Gate, in_thread, wait_until
+
+
+@pytest.fixture
+def executor():
+    with ShotgunExecutor(NOWHERE, **KEYS, max_workers=2) as executor:
+        yield executor
+
+
+def needing(executor, *needs, function=len, args=("abc",)):
+    return executor._dispatch.submit(function, args, {}, needs=list(needs))
+
+
+def leave(_):
+    raise SystemExit(3)
+
+
+# What raises
+
+
+def test_callback_that_raises_system_exit_keeps_no_other_from_being_called(executor):
+    """The callbacks behind it are called, and so are the calls that need the future."""
+    gate = Gate()
+    first = executor.submit(gate, "x")
+    called = []
+    first.add_done_callback(leave)
+    first.add_done_callback(called.append)
+    second = needing(executor, first)
+    gate.open()
+    assert second.result(LONG) == 3
+    assert called == [first]
+
+
+def test_callback_that_raises_system_exit_wakes_the_worker_that_waits(executor):
+    """A worker that waits for the future goes on, as it would have without the callback."""
+    gate = Gate()
+    first = executor.submit(gate, "x")
+    gate.wait_for(1)
+    first.add_done_callback(leave)
+    waiting = executor.submit(lambda: first.result(LONG))
+    wait_until(lambda: first._call is not None and bool(first._call.watchers))
+    gate.open()
+    assert waiting.result(LONG) == "x"
+
+
+def test_cancel_whose_callback_raises_system_exit_tells_all_who_wait(executor):
+    """The call is withdrawn, wait() returns, and what the callback raised is raised."""
+    need: concurrent.futures.Future = concurrent.futures.Future()
+    first = needing(executor, need)
+    second = needing(executor, first)
+    first.add_done_callback(leave)
+    with pytest.raises(SystemExit):
+        first.cancel()
+    assert not concurrent.futures.wait([first, second], LONG).not_done
+    assert second.cancelled()
+    assert executor.stats().cancelled == 2
+    need.set_result(None)
+
+
+def test_callback_that_raises_of_a_future_that_is_done_raises_at_once(executor):
+    """As in the standard library: who adds it gets what it raises."""
+    future = executor.submit(len, "ab")
+    assert future.result(LONG) == 2
+    with pytest.raises(SystemExit):
+        future.add_done_callback(leave)
+    future.add_done_callback(lambda _: 1 / 0)  # logged, by the standard library
+    assert future.result(LONG) == 2
+
+
+# What waits for what its own thread would do next
+
+
+WAYS = {
+    "result": lambda future: future.result(LONG),
+    "exception": lambda future: future.exception(LONG),
+    "wait": lambda future: wait([future], LONG).not_done and pytest.fail("it was not told"),
+    "as_completed": lambda future: list(as_completed([future], LONG)),
+}
+
+
+def outcome_of(way, future):
+    """What waiting for *future* comes to: a result, or the name of an error."""
+    try:
+        WAYS[way](future)
+    except BaseException as error:
+        return type(error).__name__
+    return "returned"
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("on_worker", [False, True])
+def test_callback_may_wait_for_a_dependant_that_is_told_after_it(executor, way, on_worker):
+    """Each thread tells dependants one after the other; a callback that waits has them told."""
+    need: concurrent.futures.Future = concurrent.futures.Future()
+    first, second = needing(executor, need), needing(executor, need)
+    last = needing(executor, second)
+    seen = []
+    first.add_done_callback(lambda _: seen.append(outcome_of(way, last)))
+
+    def fail():
+        need.set_exception(OSError("gone"))
+
+    if on_worker:
+        executor.submit(fail).result(LONG)
+    else:
+        in_thread(fail)()
+    assert seen == ["DependencyError" if way == "result" else "returned"]
+    assert type(last.exception(LONG)).__name__ == "DependencyError"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_callback_may_wait_for_a_call_whose_need_is_told_by_a_later_callback(executor, way):
+    """The future is done, though the callback that would say so comes after this one."""
+    need: concurrent.futures.Future = concurrent.futures.Future()
+    seen = []
+    need.add_done_callback(lambda _: seen.append(outcome_of(way, third)))
+    first = needing(executor, need)
+    second = needing(executor, first)
+    third = needing(executor, second)
+    in_thread(lambda: need.set_result(None))()
+    assert seen == ["returned"]
+    assert third.result(LONG) == 3
+
+
+def test_callback_may_wait_for_a_call_one_of_whose_needs_has_failed(executor):
+    """The failure counts at once, though another need is still open."""
+    open_need: concurrent.futures.Future = concurrent.futures.Future()
+    need: concurrent.futures.Future = concurrent.futures.Future()
+    seen = []
+    need.add_done_callback(lambda _: seen.append(outcome_of("result", call)))
+    call = needing(executor, open_need, need)
+    in_thread(lambda: need.set_exception(OSError("gone")))()
+    assert seen == ["DependencyError"]
+    open_need.set_result(None)
+
+
+def test_callback_of_a_gathered_call_may_wait_for_another_of_its_batch(sandbox):
+    """Outcomes of a batch are told one after the other; a callback that waits has them told."""
+    with ShotgunExecutor(sandbox.url, **sandbox.credentials, max_workers=1) as executor:
+        project = executor.create("Project", {"name": "show"})
+        shots = [executor.create("Shot", {"code": code, "project": project}) for code in "abc"]
+        ids = [shot.result(LONG)["id"] for shot in shots]
+        seen = []
+        with executor.batching() as batch:
+            futures = [batch.update("Shot", number, {"description": "x"}) for number in ids]
+            futures[0].add_done_callback(lambda _: seen.append(futures[2].result(LONG)["id"]))
+    assert seen == [ids[2]]
+
+
+def test_callback_of_a_shared_read_may_wait_for_another_reader(sandbox):
+    """Readers are told one after the other; a callback that waits has them told."""
+    with ShotgunExecutor(
+        sandbox.url, **sandbox.credentials, max_workers=1, share_reads=True
+    ) as executor:
+        gate = Gate()
+        executor.submit(gate)
+        readers = [executor.find("Shot", []) for _ in range(3)]
+        seen = []
+        readers[0].add_done_callback(lambda _: seen.append(readers[2].result(LONG)))
+        gate.open()
+        assert readers[1].result(LONG) == []
+        wait_until(lambda: seen == [[]])
+
+
+# Cancelled while it fails
+
+
+def test_cancel_in_the_middle_of_a_failure_is_refused(executor):
+    """Who waits for a call that is failing is told so; a cancel at that moment comes too late."""
+    need: concurrent.futures.Future = concurrent.futures.Future()
+    call = needing(executor, need)
+    said = []
+    executor.add_observer(
+        lambda event: said.append(call.cancel()) if event.kind == "ended" else None
+    )
+    need.set_exception(OSError("gone"))
+    assert said == [False]
+    assert concurrent.futures.wait([call], LONG).done == {call}
+    assert type(call.exception(LONG)).__name__ == "DependencyError"
+
+
+# Signal handlers
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers of signals here")
+@pytest.mark.parametrize("state", ["waits", "runs"])
+def test_signal_handler_may_cancel_what_the_main_thread_waits_for(executor, sandbox, state):
+    """The wait ends, wherever in it the signal came, with CancelledError."""
+    assert threading.current_thread() is threading.main_thread()
+    outer = signal.getsignal(signal.SIGALRM)
+    need: concurrent.futures.Future = concurrent.futures.Future()
+    sandbox.hold("read")
+    with ShotgunExecutor(sandbox.url, **sandbox.credentials) as reading:
+        running = reading.find("Shot", [])
+        sandbox.wait_for(1)
+        future = needing(executor, need) if state == "waits" else running
+        said = []
+        signal.signal(signal.SIGALRM, lambda *_: said.append(future.cancel(abort=True)))
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            with pytest.raises(concurrent.futures.CancelledError):
+                future.result(LONG)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, outer)
+            sandbox.resume()
+    assert said == [True]
+    need.set_result(None)

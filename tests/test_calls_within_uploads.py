@@ -230,14 +230,28 @@ def test_lease_that_is_given_back_in_the_middle_of_an_upload(show: Show, way: st
         assert [shot["id"] for shot in shots] == [shot["id"] for shot in made]
 
 
-def test_deadline_of_an_upload_ends_a_call_within(show: Show) -> None:
-    """The call that its progress function waits for by the facade is aborted with it."""
+FINDERS: dict[str, Callable[[Any], Any]] = {
+    "future": lambda executor: executor.find("Shot", []).result(LONG),
+    "facade": lambda executor: executor.shotgun.find("Shot", []),
+}
+
+
+@pytest.mark.parametrize("swallows", [False, True])
+@pytest.mark.parametrize("finder", FINDERS)
+def test_deadline_of_an_upload_ends_a_call_within(show: Show, finder: str, swallows: bool) -> None:
+    """What its progress function waits for is aborted with it, and so is the upload itself."""
     show.site.hold("read")
     with ShotgunExecutor(show.site.url, **show.site.credentials, max_workers=1) as executor:
+
+        def tell(_: int, __: int) -> None:
+            with contextlib.suppress(Exception) if swallows else contextlib.nullcontext():
+                FINDERS[finder](executor)
+
         arguments = ("Version", show.version["id"], str(show.movie), "sg_uploaded_movie")
-        with upload_progress(lambda sent, total: executor.shotgun.find("Shot", [])):
+        with upload_progress(tell):
             future = executor.options(deadline=0.2).upload(*arguments)
         with pytest.raises(DeadlineExceeded):
             in_thread(future.result)()
         show.site.resume()
         assert executor.find("Shot", []).result(LONG) == []
+        assert executor.find("Attachment", []).result(LONG) == []

@@ -25,7 +25,7 @@ from shotgun_executor.contract import ProxyError, ServerNotFoundError
 from shotgun_executor.errors import UploadError
 from shotgun_executor.opening import Aborted, Proxy
 from shotgun_executor.outcome import add_text, mark_unknown, unknown_form
-from shotgun_executor.retry import Sent, blame_storage, give_up, was_refused
+from shotgun_executor.retry import Sent, blame_storage, give_up, given_up, was_refused
 from shotgun_executor.session import is_sign_in_page
 from shotgun_executor.transport import Phase, place_of
 
@@ -90,6 +90,9 @@ def _tell(report: Callable[[int, int], object], sent: int, total: int) -> None:
     token = _progress.set(None)
     try:
         report(sent, total)
+    except Exception as error:
+        give_up(error)  # it is not of the request: whatever it is, the upload ends by it
+        raise
     finally:
         _progress.reset(token)
 
@@ -328,6 +331,8 @@ class FileRequests:
             try:
                 done = self._checked(method, url, body, headers, writes=False)
             except UploadError as error:
+                if given_up(error):
+                    raise
                 if connection.memory is not None and connection.trace.sent is Sent.NOTHING:
                     connection.memory.failed(error)
                     raise
@@ -362,6 +367,8 @@ class FileRequests:
         except Aborted:
             raise
         except _FAILURES as error:
+            if given_up(error):
+                raise
             raise UploadError(f"{what} failed: {error}") from error
         if answer.status >= 300:
             text = f"{what} failed: HTTP Error {answer.status}: {answer.reason}"

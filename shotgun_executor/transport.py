@@ -116,7 +116,7 @@ class Channel:
             self._write(wire, head + body if body else head, last=True)
         else:
             self._write(wire, head, last=False)
-            self._stream(wire, body)
+            self._stream(wire, body, length)
 
     def answer(self, method: str) -> Answer:
         """The head of the answer to the request that was sent."""
@@ -160,7 +160,7 @@ class Channel:
         wire, self._wire, self._reader = self._wire, None, None
         if wire is not None:
             try:
-                self._switch.release()
+                self._switch.release(wire.sock)
             finally:
                 wire.sock.close()
             self._shared.counters.closed(reason)
@@ -204,14 +204,15 @@ class Channel:
             raise
         return True
 
-    def _stream(self, wire: Wire, body: Union[bytes, Body]) -> None:
+    def _stream(self, wire: Wire, body: Union[bytes, Body], left: int) -> None:
         """Send *body* piece by piece, until the site answers: then it will not read the rest."""
         pieces = _slices(body) if isinstance(body, bytes) else body.pieces()
         for piece in pieces:
             if wire.readable():
                 return
+            left -= len(piece)
             try:
-                if not self._write(wire, piece, last=False):
+                if not self._write(wire, piece, last=left <= 0):
                     return
             except (BrokenPipeError, ConnectionResetError):
                 if not self._switch.thrown and wire.readable(0.5):

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
 import pytest
-from shotgun_api3 import Fault, Shotgun
+from shotgun_api3 import AuthenticationFault, Fault, Shotgun
 
 from shotgun_executor import (
     DeadlineExceeded,
     ShotgunExecutor,
     ShotgunPool,
     ThreadLocalShotgun,
+    UploadError,
     outcome_unknown,
     upload_progress,
 )
@@ -255,3 +256,41 @@ def test_deadline_of_an_upload_ends_a_call_within(show: Show, finder: str, swall
         show.site.resume()
         assert executor.find("Shot", []).result(LONG) == []
         assert executor.find("Attachment", []).result(LONG) == []
+
+
+ERRORS = (
+    *(ConnectionResetError("mine"), TimeoutError("mine"), FileNotFoundError("mine")),
+    *(UploadError("mine", 503), AuthenticationFault("mine"), ValueError("mine")),
+)
+"""What a function may raise; some of these are repeated when they are of a request."""
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_what_a_progress_function_raises_ends_the_upload(
+    show: Show, front: Any, way: str, error: Exception
+) -> None:
+    """It comes out as it is, whatever it is; the function is not called again."""
+    told: list[int] = []
+
+    def tell(sent: int, _: int) -> None:
+        told.append(sent)
+        raise error
+
+    with upload_progress(tell), pytest.raises(type(error)) as raised:
+        show.upload(front, way)
+    assert raised.value is error
+    assert len(told) == 1
+    assert front.find("Attachment", []) == []
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_write_within_an_upload_is_sent_once(show: Show, front: Any, way: str) -> None:
+    """If nobody knows what became of it, the error says so, and the upload does not repeat it."""
+    show.site.fail_next("create", "reset", after_execution=True)
+    with upload_progress(lambda sent, _: front.create("Shot", show.new(f"sh{sent}"))):
+        with pytest.raises(OSError, match="reset") as raised:
+            show.upload(front, way)
+    assert outcome_unknown(raised.value)
+    assert len(front.find("Shot", [])) == 1
+    assert front.find("Attachment", []) == []

@@ -12,6 +12,7 @@ from shotgun_executor import (
     DeadlineExceeded,
     Retries,
     ShotgunExecutor,
+    ShutdownError,
     UploadError,
     outcome_unknown,
     upload_progress,
@@ -345,3 +346,22 @@ def test_publish_goes_on_where_it_was(site_of_parts, movie, tmp_path):
     assert [step.state for step in publishing.report["v001"].steps.values()] == ["done"]
     assert site.count("/store") == 4
     assert site.repeated.is_set()
+
+
+def test_pause_within_a_function_is_ended_by_a_shutdown(site, movie):
+    """Also after the connections were closed: what closes one does not forget who waits."""
+    site.storage.faults = [("/store", LATER)]
+    sg = site.executor.shotgun
+    future = site.executor.submit(
+        lambda: sg.upload("Version", 1, str(movie), field_name="sg_uploaded_movie")
+    )
+    wait_until(lambda: site.executor._pool.leased == 1 and waits_in_pause(site.executor))
+    site.executor.close()
+    site.executor.shutdown(wait=0.0)
+    assert isinstance(future.exception(LONG), ShutdownError)
+
+
+def waits_in_pause(executor):
+    """Whether the only worker waits on its thread before a repeat."""
+    (connection,) = executor._pool._leased.values()
+    return connection is not None and isinstance(connection.switch._guarded, threading.Event)

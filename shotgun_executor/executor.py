@@ -429,7 +429,9 @@ class ShotgunExecutor(Submitting, BulkReads, Thumbnails, FutureMethods, ThreadPo
         else:
             run = self._leases.run
         if name in UPLOADS:
-            invoke_it = functools.partial(invoke_upload, Memory(), invoke_it)
+            invoke_it = functools.partial(
+                invoke_upload, Memory(self._dispatch.can_repeat), invoke_it
+            )
         self._fence(name)
         try:
             return self._dispatch.submit(

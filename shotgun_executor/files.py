@@ -325,7 +325,7 @@ class FileRequests:
         By whoever makes the whole call again, if that can wait without this thread; else here.
         """
         connection = self._connection
-        repeats = connection.prototype.repeats
+        memory, repeats = connection.memory, connection.prototype.repeats
         began = time.monotonic()
         for attempt in itertools.count(1):
             try:
@@ -333,8 +333,9 @@ class FileRequests:
             except UploadError as error:
                 if given_up(error):
                     raise
-                if connection.memory is not None and connection.trace.sent is Sent.NOTHING:
-                    connection.memory.failed(error)
+                wrote = connection.trace.sent is not Sent.NOTHING
+                if memory is not None and memory.can_repeat() and not wrote:
+                    memory.failed(error)
                     raise
                 elapsed = time.monotonic() - began
                 verdict = repeats.after_harmless(error, attempt, elapsed=elapsed)

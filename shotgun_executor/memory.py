@@ -8,7 +8,7 @@ answers to what needs not be sent again.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NamedTuple, Optional
+from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -35,7 +35,9 @@ class Memory:
     One attempt at a time uses it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, can_repeat: Callable[[], bool]) -> None:
+        """*can_repeat* tells whether the call can be put aside now."""
+        self.can_repeat = can_repeat
         self._done: list[tuple[Hashable, str]] = []  # requests and their answers
         self._place = 0  # how many of these the attempt has been given
         self._asked: list[tuple[Hashable, str]] = []  # to be added when the part is stored

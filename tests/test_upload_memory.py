@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import textwrap
 import threading
 
 import pytest
@@ -12,6 +15,7 @@ from shotgun_executor import (
     DeadlineExceeded,
     Retries,
     ShotgunExecutor,
+    ShotgunPool,
     ShutdownError,
     UploadError,
     outcome_unknown,
@@ -365,3 +369,38 @@ def waits_in_pause(executor):
     """Whether the only worker waits on its thread before a repeat."""
     (connection,) = executor._pool._leased.values()
     return connection is not None and isinstance(connection.switch._guarded, threading.Event)
+
+
+def test_upload_is_finished_at_the_exit_of_the_interpreter(sandbox, movie):
+    """Nothing is put aside any more, but a part that fails is sent again all the same."""
+    with ShotgunPool(sandbox.url, **sandbox.credentials) as sg:
+        project = sg.create("Project", {"name": "Tidewater"})
+        version = sg.create("Version", {"code": "v001", "project": project})
+    script = f"""
+        import threading, time
+        import shotgun_executor
+        executor = shotgun_executor.ShotgunExecutor({sandbox.url!r}, **{sandbox.credentials!r})
+
+        def watch():
+            while executor._dispatch.can_repeat():
+                time.sleep(0.002)
+            print("exiting", flush=True)
+
+        threading.Thread(target=watch, daemon=True).start()
+        path, field = {str(movie)!r}, "sg_uploaded_movie"
+        executor.upload("Version", {version["id"]}, path, field_name=field)
+    """
+    sandbox.hold("api_get_upload_link_info")
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True
+    ) as child:
+        try:
+            assert child.stdout.readline() == "exiting\n"
+            sandbox.wait_for(1, "api_get_upload_link_info")
+            sandbox.fail_next("storage_put", status=503, headers={"Retry-After": "0"})
+            sandbox.resume()
+            assert child.wait(LONG) == 0
+        finally:
+            child.kill()
+    with ShotgunPool(sandbox.url, **sandbox.credentials) as sg:
+        assert len(sg.find("Attachment", [])) == 1

@@ -1,7 +1,7 @@
 """The main job, end to end: three kinds of parallel work, beside the plain client's time for it.
 
-Without arguments it starts a local site with a demo show and works on that. With SHOTGUN_URL,
-SHOTGUN_SCRIPT_NAME and SHOTGUN_API_KEY set it runs the part that only reads on that site instead.
+Without arguments it starts a local site with a demo show and works on that. With SHOTGUN_URL and
+credentials in the environment it runs the part that only reads on that site instead.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import shotgun_api3
 
-from shotgun_executor import ShotgunExecutor
+from shotgun_executor import ShotgunExecutor, site_of_environment
 
 sys.path.insert(0, str(Path(__file__).parent))
 from legacy_script import report
@@ -156,14 +156,10 @@ def run(sg, executor, *parts):
     return [part(sg, executor) for part in parts]
 
 
-def on_real_site(url, max_workers):
-    credentials = {
-        "script_name": os.environ["SHOTGUN_SCRIPT_NAME"],
-        "api_key": os.environ["SHOTGUN_API_KEY"],
-    }
-    sg = shotgun_api3.Shotgun(url, **credentials)
+def on_real_site(site, max_workers):
+    sg = shotgun_api3.Shotgun(**site)
     print(f"On {sg.config.server}, reading only; {max_workers} workers.")
-    with ShotgunExecutor(url, **credentials, max_workers=max_workers) as executor:
+    with ShotgunExecutor(**site, max_workers=max_workers) as executor:
         run(sg, executor, look_ups, reports)
         print(f"\n{executor!r}")
     sg.close()
@@ -206,16 +202,14 @@ def main():
         "--latency", type=float, default=0.05, help="seconds per answer of the local site"
     )
     options = parser.parse_args()
-    url = os.environ.get("SHOTGUN_URL")
-    if url:
-        missing = [
-            name for name in ("SHOTGUN_SCRIPT_NAME", "SHOTGUN_API_KEY") if not os.environ.get(name)
-        ]
-        if missing:
-            parser.error(f"SHOTGUN_URL is set; set {' and '.join(missing)} too")
-        on_real_site(url, options.workers)
-    else:
+    if not os.environ.get("SHOTGUN_URL"):
         on_local_site(options.latency, options.workers)
+        return
+    try:
+        site = site_of_environment()
+    except ValueError as error:
+        parser.error(str(error))
+    on_real_site(site, options.workers)
 
 
 if __name__ == "__main__":

@@ -48,10 +48,14 @@ def register(publishing, project, path, thumbnail, task, upstream):
         "PublishedFile",
         {"code": path.name, "project": project, "entity": shot, "task": link(task)},
     )
+    # Its own upload would wait for its future. Those to shot and task are to come after it too, and
+    # not at all if it fails.
+    if published.exception() is not None:
+        return  # the report says what has failed; a second run goes on from there
     uploads = item.upload_thumbnails([published, link(shot), link(task)], thumbnail)
     wait(uploads)
     if not all(upload.exception() is None for upload in uploads):
-        return  # the report says what has failed; a second run goes on from there
+        return
     item.step("dependencies").batch(
         [
             {

@@ -13,6 +13,7 @@ from shotgun_api3.shotgun import Shotgun
 
 from shotgun_executor.attempts import Attempts
 from shotgun_executor.carrier import Carrier
+from shotgun_executor.closing import end_block, wait_for_outcomes
 from shotgun_executor.gathering import MAX_WAIT, Gathering
 from shotgun_executor.member import Member, Place
 from shotgun_executor.mirror import _as_future, check_arguments
@@ -447,22 +448,12 @@ class Batching:
         """Send everything and wait for it; after an exception cancel what was not sent."""
         with self._lock:
             self._closed = True
-        try:
-            if kind is None:
-                self.hurry()
-            else:
-                self.cancel_unsent()
-            self._wait()
-        except BaseException:  # Ctrl-C, for one
-            self.cancel_unsent()
-            raise
+        end_block(kind is not None, hurry=self.hurry, cancel=self.cancel_unsent, wait=self._wait)
 
     def _wait(self) -> None:
         with self._lock:
             futures = [member.future for member in self._members]
-        for future in futures:
-            with contextlib.suppress(concurrent.futures.CancelledError):
-                future.exception()
+        wait_for_outcomes(futures)
 
     def __repr__(self) -> str:
         with self._lock:

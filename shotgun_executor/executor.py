@@ -6,6 +6,7 @@ import contextlib
 import functools
 import itertools
 import logging
+import math
 import sys
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,7 @@ from shotgun_executor.arguments import (
     retries_of,
 )
 from shotgun_executor.asked import Asked
-from shotgun_executor.attempts import Attempts
+from shotgun_executor.attempts import Attempts, repeating
 from shotgun_executor.batching import (
     BATCHED,
     MAX_BYTES,
@@ -35,6 +36,7 @@ from shotgun_executor.call import DEFAULT, Options, name_of
 from shotgun_executor.dispatch import Dispatch
 from shotgun_executor.facade import TransparentShotgun
 from shotgun_executor.finding import find_first_page
+from shotgun_executor.inherited import inherited, passed_on
 from shotgun_executor.limit import Limit
 from shotgun_executor.memory import Memory
 from shotgun_executor.mirror import (
@@ -205,6 +207,7 @@ class ShotgunExecutor(Submitting, BulkReads, Thumbnails, FutureMethods, ThreadPo
         self._parallel_find = parallel_find
         self._pool = ConnectionPool(self._prototype, max_idle=max_idle)
         self._leases = ThreadLeases(self._pool)
+        self._scope = object()  # whose options a function passes on to its calls
         name = thread_name_prefix or f"ShotgunExecutor-{next(_numbers)}"
         self._dispatch = Dispatch(
             _starter(self),
@@ -260,6 +263,10 @@ class ShotgunExecutor(Submitting, BulkReads, Thumbnails, FutureMethods, ThreadPo
             retries: Instead of those of the executor.
             timeout: Seconds that the site may be silent, instead of the limits of the executor; as
                 ``config.timeout_secs``, but for these calls.
+
+        *retries* and *timeout* of a function (``options(timeout=5).submit(function)``) hold for the
+        calls of this executor that are made within it, those of the facade among them; options on
+        such a call go before.
         """
         check_integer("options", "priority", priority)
         check_seconds("options", "deadline", deadline)
@@ -343,6 +350,9 @@ class ShotgunExecutor(Submitting, BulkReads, Thumbnails, FutureMethods, ThreadPo
 
     def _run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """``function(client, *args, **kwargs)`` on a worker, and wait for it."""
+        timeout = inherited(self._scope, DEFAULT).timeout
+        if timeout is not None:
+            return self._on_worker(self._leases.run, within, timeout, function, *args, **kwargs)
         return self._on_worker(self._leases.run, function, *args, **kwargs)
 
     def _on_worker(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -359,14 +369,22 @@ class ShotgunExecutor(Submitting, BulkReads, Thumbnails, FutureMethods, ThreadPo
         kwargs: Mapping[str, Any],
         options: Options = DEFAULT,
     ) -> Future[T]:
-        if options.timeout is not None:
-            args = (options.timeout, fn, *args)
-            return self._dispatch.submit(
-                self._leases.run, (within, *args), kwargs, label=name_of(fn), options=options
-            )
-        return self._dispatch.submit(
-            self._leases.run, (fn, *args), kwargs, label=name_of(fn), options=options
-        )
+        label = name_of(fn)
+        args = (fn, *args) if options.timeout is None else (within, options.timeout, fn, *args)
+        return self._submit_function(self._leases.run, args, kwargs, options, label=label)
+
+    def _submit_function(
+        self,
+        fn: Callable[..., T],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        options: Options,
+        *,
+        label: Optional[str] = None,
+    ) -> Future[T]:
+        """Submit a function of the user's, which may make calls in turn."""
+        with passed_on(self._scope, options):
+            return self._dispatch.submit(fn, args, kwargs, label=label, options=options)
 
     def _submit_method(
         self,
@@ -375,6 +393,7 @@ class ShotgunExecutor(Submitting, BulkReads, Thumbnails, FutureMethods, ThreadPo
         kwargs: Mapping[str, Any],
         options: Options = DEFAULT,
     ) -> Future[Any]:
+        options = inherited(self._scope, options)
         if self._writes is not None and options is DEFAULT and name in BATCHED:
             return self._writes.submit_method(name, args, kwargs)
         if not self._prototype.must_ask_factory:
@@ -470,7 +489,7 @@ class ShotgunExecutor(Submitting, BulkReads, Thumbnails, FutureMethods, ThreadPo
         )
 
     def _with_options(self) -> tuple[ShotgunExecutor, Options]:
-        return self, DEFAULT
+        return self, inherited(self._scope, DEFAULT)
 
     def _submit_part(
         self,
@@ -524,7 +543,13 @@ class ShotgunExecutor(Submitting, BulkReads, Thumbnails, FutureMethods, ThreadPo
     ) -> MapOutcomes[Any]:
         check_count("batch_chunks", "chunk_size", chunk_size)
         requests = [check_request(request) for request in requests]  # before the first is sent
-        batching = self._batching(options, max_requests=chunk_size, max_bytes=sys.maxsize)
+        # All are here: a chunk is sent when it is full, not when it has waited.
+        batching = self._batching(
+            options,
+            max_requests=chunk_size,
+            max_bytes=sys.maxsize,
+            max_wait=math.inf,
+        )
         outcomes: MapOutcomes[Any] = MapOutcomes(
             lambda _, request: batching.put(request),
             dict,
@@ -533,7 +558,7 @@ class ShotgunExecutor(Submitting, BulkReads, Thumbnails, FutureMethods, ThreadPo
             buffersize=None,
             ordered=ordered,
         )
-        batching.flush()
+        batching.hurry()  # the last one; and later what had to wait
         return outcomes
 
     def _has_method(self, name: str) -> bool:
@@ -700,19 +725,31 @@ class _ExecutorShotgun(TransparentShotgun):
     def _run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         return self._executor._run(function, *args, **kwargs)
 
+    def _run_privately(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        _, options = self._executor._with_options()
+        if options.timeout is not None:
+            args, function = (options.timeout, function, *args), within
+        return super()._run_privately(function, *args, **kwargs)
+
+    def _repeating(self, name: str, attempt: Callable[[], Any]) -> Any:
+        _, options = self._executor._with_options()
+        return repeating(Attempts(self._prototype.repeats, name, options.retries), attempt)
+
     def _call(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        executor = self._executor
+        executor, options = self._executor._with_options()
         on_worker = executor._dispatch.on_worker
         pages = name == "find" and executor._parallel_find and not on_worker
-        invoke_it = executor._invoke_find() if pages else invoke
-        asked = Asked(name, copy_plain(args), copy_plain(kwargs), DEFAULT, invoke_it)
+        invoke_it = executor._invoke_find(options) if pages else invoke
+        asked = Asked(name, copy_plain(args), copy_plain(kwargs), options, invoke_it)
         joint = None if executor._reads is None else executor._reads.submit(asked)
         if joint is not None:
             return _wait_for(joint)
         if on_worker:
             executor._fence(name)
             return super()._call(name, args, kwargs)
-        return _wait_for(executor._submit_attempts(invoke_it, name, asked.args, asked.kwargs))
+        return _wait_for(
+            executor._submit_attempts(invoke_it, name, asked.args, asked.kwargs, (), options)
+        )
 
     def close(self) -> None:
         """Close every connection of the executor; the next call opens one afresh."""

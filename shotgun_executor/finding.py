@@ -1,8 +1,9 @@
 """``find`` of more than one page: the pages are read in parallel.
 
 The first page is asked alone, by the request that ``Shotgun.find`` sends. If the answer says that
-there are more, a count of the rows is asked for along with the second page, and then all the other
-pages, so many at a time. Then follows what the pages have not covered, see ``coverage.py``.
+there are more, a count of the rows is asked for along with the second page (with many workers also
+with the third and fourth), and then all the other pages, so many at a time. Then follows what the
+pages have not covered, see ``coverage.py``.
 
 ``find_iter`` does so with one window of pages after the other.
 """
@@ -39,6 +40,10 @@ _UNCOUNTED = 2
 """Pages beyond the last one known that are asked for on the chance, where nobody can count."""
 _FEW = 3
 """So many pages are not worth a count."""
+_MANY_WORKERS = 16
+_GUESSED = 4
+"""With so many workers the pages up to this one are asked for on the chance, along with the count:
+most of the workers have nothing else to do for as long as that takes."""
 _RANGES = 2_000
 """Ranges of ids in one request; sites take 5,000 conditions (recorded on a live site)."""
 
@@ -217,7 +222,9 @@ class PagedFind:
         """The number of the last page to ask for, as far as is known."""
         if self._counted is not None:
             return max(self._counted, self._farthest)
-        if self._counting or self._at_a_time == 1:
+        if self._counting:
+            return max(self._farthest, _GUESSED if self._at_a_time >= _MANY_WORKERS else 0)
+        if self._at_a_time == 1:
             return self._farthest
         return self._farthest + _UNCOUNTED
 

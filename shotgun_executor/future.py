@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from shotgun_executor.call import Call
+    from shotgun_executor.dispatch import Dispatch
 
 __all__ = ["Future"]
 
@@ -123,7 +124,9 @@ class Future(concurrent.futures.Future[T]):
         if call is not None:
             call.dispatch.check_process()
             if in_interrupted_wait():
-                return self._cancel_soon_enough(call, abort=abort)
+                torn = self.running() and call.runs and not (abort and call.only_reads)
+                late = self.done() or torn
+                return self.cancelled() if late else self._cancel_elsewhere(call.dispatch, abort)
         if not super().cancel():
             return call is not None and self._cancel_started(call, abort=abort)
         if call is not None:
@@ -139,15 +142,13 @@ class Future(concurrent.futures.Future[T]):
         self._raise_caught()
         return True
 
-    def _cancel_soon_enough(self, call: Call, *, abort: bool) -> bool:
-        """In a signal handler: have it cancelled by another thread. Whether it can be, by now.
+    def _cancel_elsewhere(self, dispatch: Dispatch, abort: bool) -> bool:
+        """Have it cancelled by another thread: this is a signal handler in the middle of a wait.
 
-        Its main thread may be about to wait for this very future.
+        Its main thread may be about to wait for this very future, so that nobody would wake it.
         """
-        if self.done() or (self.running() and call.runs and not (abort and call.only_reads)):
-            return self.cancelled()
         try:
-            call.dispatch.alarm.after(0, functools.partial(self.cancel, abort=abort))
+            dispatch.alarm.after(0, functools.partial(self.cancel, abort=abort))
         except RuntimeError:  # no thread can be had, or all is over
             return False
         return True

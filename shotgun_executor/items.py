@@ -9,6 +9,7 @@ from shotgun_api3.shotgun import Shotgun
 from shotgun_executor.journal import kept
 from shotgun_executor.mirror import _as_future
 from shotgun_executor.report import FINISHED
+from shotgun_executor.steps import check_result
 from shotgun_executor.thumbnails import Thumbnails
 
 if TYPE_CHECKING:
@@ -77,9 +78,11 @@ class Item(_StepMethods):
                 of the Attachment that was uploaded.
 
         Raises:
+            TypeError: The step cannot have returned that.
             ValueError: The report has no such step, or it is done.
         """
         self._check_earlier("settle", step)
+        check_result(self._publishing._earlier[self.key, step].method, result)
         self.settled[step] = kept(result)
 
     def repeat(self, step: str) -> None:

@@ -6,16 +6,19 @@ import dataclasses
 import datetime
 import json
 import os
+import threading
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union, cast
 
+from shotgun_executor.file_lock import FileLock
 from shotgun_executor.outcome import is_secret, redacted
 from shotgun_executor.report import StepReport
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Journal", "kept", "read_journal"]
+__all__ = ["Journal", "Line", "kept", "read_journal"]
 
 Steps = dict[tuple[str, str], StepReport]
 """The steps by item and name."""
@@ -26,44 +29,94 @@ _FIELDS = frozenset(field.name for field in dataclasses.fields(StepReport)) - {"
 _GONE = "the earlier run ended while it was running"
 
 
+class Line:
+    """A line that is to be written; ``error`` says why it could not be."""
+
+    __slots__ = ("error", "step")
+
+    def __init__(self, step: StepReport) -> None:
+        self.step = step
+        self.error: Optional[OSError] = None
+
+
 class Journal:
     """Keeps the steps of a publish in a file, such that what has ended survives a kill.
 
     Lines are appended while it runs, each by one write to the system; at the start and at the end
-    the file is written anew, with one line for each step, and replaced as a whole.
+    the file is written anew, with one line for each step, and replaced as a whole. In between no
+    other program can use it.
+
+    :meth:`add` only puts a line in its order, and may be called under a lock; :meth:`flush` writes,
+    under a lock of its own.
     """
 
     def __init__(self, path: Union[str, os.PathLike[str]], site: Optional[str]) -> None:
         """Write to *path*; *site* is the host, None if it is not known."""
-        self.path = Path(path)
+        self.path = Path(path).absolute()  # wherever the program goes meanwhile
         self._site = site
+        self._lines: deque[Line] = deque()  # in their order; what was written leaves it
+        # Guards the file. Re-entrant, since a garbage collection under it may run a destructor of
+        # the user's that submits a step.
+        self._lock = threading.RLock()
         self._file: Optional[int] = None
+        self._others = FileLock(self.path)
 
-    def start(self, steps: Iterable[StepReport]) -> None:
-        """Begin with *steps*, those of an earlier run."""
-        self._replace(steps)
-        flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0)
-        self._file = os.open(self.path, flags)
-
-    def append(self, step: StepReport) -> None:
-        """Keep what became of *step*.
+    def lock(self) -> None:
+        """Keep other programs from the file, until :meth:`finish` or :meth:`unlock`.
 
         Raises:
-            OSError: It cannot be written.
+            BlockingIOError: One uses it.
         """
+        self._others.acquire()
+
+    def unlock(self) -> None:
+        """Leave the file to others."""
+        self._others.release()
+
+    def start(self, steps: Iterable[StepReport]) -> None:
+        """Begin with *steps*, those of an earlier run; the file is locked."""
+        with self._lock:
+            self._replace(steps)
+            flags = os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0)
+            self._file = os.open(self.path, flags)
+
+    def add(self, step: StepReport) -> Line:
+        """Have what became of *step* written by the next :meth:`flush`, after what came before."""
+        line = Line(step)
+        self._lines.append(line)
+        return line
+
+    def flush(self) -> None:
+        """Write what was added; what cannot be written has its error, and raises none."""
+        with self._lock:
+            while self._lines:
+                line = self._lines[0]  # it stays there until it is written, come what may
+                try:
+                    self._append(line.step)
+                except OSError as error:
+                    line.error = error
+                if self._lines and self._lines[0] is line:  # else a destructor was here meanwhile
+                    self._lines.popleft()
+
+    def finish(self, steps: Iterable[StepReport]) -> None:
+        """End with *steps*, in place of all lines."""
+        with self._lock:
+            file, self._file = self._file, None
+            if file is None:
+                return
+            try:
+                os.close(file)
+                self._replace(steps)
+            finally:
+                self.unlock()
+
+    def _append(self, step: StepReport) -> None:
         if self._file is not None:
             line = _line(_record(step))
             written = os.write(self._file, line)
             if written != len(line):
                 os.ftruncate(self._file, os.fstat(self._file).st_size - written)
                 raise OSError(f"the disk of {self.path} is full")
-
-    def finish(self, steps: Iterable[StepReport]) -> None:
-        """End with *steps*."""
-        file, self._file = self._file, None
-        if file is not None:
-            os.close(file)
-            self._replace(steps)
 
     def _replace(self, steps: Iterable[StepReport]) -> None:
         head = {"publishing": _FORMAT, **({"site": self._site} if self._site else {})}

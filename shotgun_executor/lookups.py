@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 from shotgun_executor.call import Unfinished
 from shotgun_executor.errors import IncompleteError
@@ -70,7 +70,8 @@ class Lookup:
         self._arrange = arrange
         self._at_a_time = at_a_time
         self._found: Found = {}
-        self._failed: list[tuple[list[Any], BaseException]] = []
+        self._answered: set[Hashable] = set()  # the keys that were looked for
+        self._error: Optional[BaseException] = None  # the first one
 
     def begin(self) -> Any:
         """Submit the first calls; on a worker, when the futures among the arguments are done."""
@@ -102,11 +103,12 @@ class Lookup:
         error = future.exception()
         try:
             if error is None:
-                self._sort_in({key_of(value) for value in chunk}, future.result())
+                wanted = {key_of(value) for value in chunk}
+                self._sort_in(wanted, future.result())
+                self._answered |= wanted
         except Exception as caught:
             error = caught
-        if error is not None:
-            self._failed.append((chunk, error))
+        self._error = self._error or error
 
     def _sort_in(self, wanted: set[Hashable], records: Iterable[dict[str, Any]]) -> None:
         question, mine = self._question, []
@@ -126,30 +128,26 @@ class Lookup:
     def _go_on(self) -> Any:
         if not self._parts.over:
             return Unfinished(self._parts, self._go_on)
-        failed, self._failed = self._failed, []
-        error = self._parts.error or (failed[0][1] if failed else None)
+        error, self._error = self._parts.error or self._error, None
         try:
             if error is not None and not self._found:
                 raise error  # as it is: there is nothing that would be lost
             result = self._arrange(self._question, self._found)
             if error is not None:
-                raise _incomplete(self._question, failed, result) from error
+                raise self._incomplete(result, error) from error
             return result
         finally:
-            del self, failed, error  # the error holds this frame
+            del self, error  # the error holds this frame
 
-
-def _incomplete(
-    question: Question, failed: list[tuple[list[Any], BaseException]], partial: Any
-) -> IncompleteError:
-    keys = {key_of(value) for chunk, _ in failed for value in chunk}
-    values = [value for value in question.values if key_of(value) in keys]
-    return IncompleteError(
-        f"{question} failed for {len(values)} of {len(question.values)} values, which `failed` "
-        f"has; `partial` has the rest: {failed[0][1]}",
-        partial=partial,
-        failed=values,
-    )
+    def _incomplete(self, partial: Any, error: BaseException) -> IncompleteError:
+        question = self._question
+        values = [value for value in question.values if key_of(value) not in self._answered]
+        return IncompleteError(
+            f"{question} failed for {len(values)} of {len(question.values)} values, which `failed` "
+            f"has; `partial` has the rest: {error}",
+            partial=partial,
+            failed=values,
+        )
 
 
 # The results.
@@ -230,11 +228,12 @@ def key_of(value: Any) -> Hashable:
 def _keys(value: Any, wanted: set[Hashable]) -> list[Hashable]:
     """The wanted keys that a record has by the value of a field, or by its several values.
 
-    Numbers may have been asked for as texts.
+    Numbers may have been asked for as texts; a text that is empty is none at all.
     """
     if not isinstance(value, (list, tuple)):
         key = key_of(value)
-        return [each for each in (key, str(key)) if each in wanted][:1]
+        other = "" if value is None else str(key)
+        return [each for each in (key, other) if each in wanted][:1]
     return [key for each in value or [None] for key in _keys(each, wanted)]
 
 

@@ -7,14 +7,12 @@ import contextlib
 import enum
 import inspect
 import json
-import time
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
 
 from shotgun_api3.shotgun import Shotgun
 
 from shotgun_executor.filling import as_id, filled
-from shotgun_executor.future import Future
-from shotgun_executor.telling import tell_rest
+from shotgun_executor.joined import JoinedFuture
 
 if TYPE_CHECKING:
     import threading
@@ -151,63 +149,30 @@ class Member:
         """Let go of what is no longer needed."""
         self.args, self.kwargs, self.needs, self.request = (), {}, (), {}
         self.keep = self.before = None
-        self.future._member = self.future._call = None
+        self.future._part = self.future._call = None
 
 
-class BatchedFuture(Future[T]):
+class BatchedFuture(JoinedFuture[T]):
     """The future of a call that is made as part of a batch.
 
     As any :class:`~shotgun_executor.Future`; :meth:`cancel` takes the call out of its batch, as
     long as that is not being sent.
     """
 
+    _part: Optional[Member]
+
     def __init__(self, member: Member) -> None:
-        super().__init__()
-        self._member: Optional[Member] = member
-        self._dispatch = member.batching.dispatch
+        super().__init__(member.batching.dispatch, member)
 
-    def cancel(self, *, abort: bool = False) -> bool:
-        """Take the call out of its batch, unless that is being sent, or was."""
-        if self._cancelled_late:
-            return True
-        if not concurrent.futures.Future.cancel(self):
-            return False
-        member = self._member
-        if member is not None:
-            member.batching.withdraw(member)
-        return True
-
-    def cancel_soon(self) -> None:
-        """Cancel the call before a worker would take another. For destructors."""
-        self._dispatch.cancel_soon(self)
-
-    @property
-    def on_worker(self) -> bool:
-        """Whether the current thread is a worker of the executor that this call waits for."""
-        return self._member is not None and self._dispatch.on_worker
-
-    def _help(self, timeout: Optional[float]) -> Optional[float]:
-        """On a worker: have it gathered, sent and made, if nobody else does. What is left."""
-        if self._member is None:
-            return timeout
-        self._dispatch.check_process()
-        tell_rest()
-        if not self._dispatch.on_worker:
-            return timeout
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while not self.done():
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
-                return 0.0
-            self._step(left, deadline)
-        return None if deadline is None else max(0.0, deadline - time.monotonic())
+    def _withdraw(self, part: Member) -> None:
+        part.batching.withdraw(part)
 
     def _step(self, left: Optional[float], deadline: Optional[float]) -> None:
-        """One step towards the outcome."""
-        if self._member is None:  # it is being resolved
+        member = self._part
+        if member is None:  # it is being resolved
             concurrent.futures.wait([self], left)
             return
-        last, awaited, watch = _first_obstacle(self._member)
+        last, awaited, watch = _first_obstacle(member)
         if awaited is not None:
             with contextlib.suppress(
                 concurrent.futures.CancelledError, concurrent.futures.TimeoutError
@@ -229,7 +194,7 @@ def _first_obstacle(
     """The member that holds this one up, through whatever others, and what holds that up."""
     while True:
         awaited, watch = member.batching.obstacle(member)
-        following = awaited._member if isinstance(awaited, BatchedFuture) else None
+        following = awaited._part if isinstance(awaited, BatchedFuture) else None
         if following is None:
             return member, awaited, watch
         member = following

@@ -141,8 +141,12 @@ def within(
     client: Any, timeout: float, function: Callable[..., Any], /, *args: Any, **kwargs: Any
 ) -> Any:
     """``function(client, ...)`` with another limit of time, which ends with the call."""
+    outer = getattr(client.config, "timeout_secs", None)  # of the call that this one is within
     client.config.timeout_secs = timeout
-    return function(client, *args, **kwargs)
+    try:
+        return function(client, *args, **kwargs)
+    finally:
+        client.config.timeout_secs = outer
 
 
 def _put_ids(

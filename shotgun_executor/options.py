@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from shotgun_executor.bulk import BulkReads
+from shotgun_executor.inherited import inherited
 from shotgun_executor.mirror import FutureMethods
 from shotgun_executor.submitting import Submitting
 from shotgun_executor.thumbnails import Thumbnails
@@ -30,6 +31,10 @@ class ExecutorView(Submitting, BulkReads, Thumbnails, FutureMethods):
 
     It has the methods of the executor that submit calls: those of ``Shotgun``, :meth:`submit`,
     :meth:`call`, :meth:`map` and the bulk reads. It may be kept, and shared by threads.
+
+    Within a function that is submitted through it, its ``timeout`` and ``retries`` hold for the
+    calls of the same executor, those of the facade among them, unless these are made through
+    options that say otherwise. A priority and a deadline are those of the function as a whole.
     """
 
     def __init__(self, executor: ShotgunExecutor, options: Options) -> None:
@@ -37,7 +42,7 @@ class ExecutorView(Submitting, BulkReads, Thumbnails, FutureMethods):
         self._options = options
 
     def _with_options(self) -> tuple[ShotgunExecutor, Options]:
-        return self._executor, self._options
+        return self._executor, inherited(self._executor._scope, self._options)
 
     def _submit_method(
         self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]

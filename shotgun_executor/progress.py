@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
-import logging
 import threading
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union, cast
+
+from shotgun_executor.teller import Teller
 
 if TYPE_CHECKING:
     from shotgun_executor.steps import Step
 
 __all__ = ["Progress", "PublishProgress"]
-
-LOG = logging.getLogger("shotgun_executor")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +38,10 @@ class PublishProgress:
 
 
 class Progress:
-    """Counts, and tells a function or a bar."""
+    """Counts, and has a function or a bar told.
+
+    It is quick and calls nothing of the user's, so that it may be used under a lock.
+    """
 
     def __init__(self, wanted: Union[bool, str, Callable[[PublishProgress], object]]) -> None:
         """*wanted* as ``executor.publishing`` takes it."""
@@ -48,65 +51,80 @@ class Progress:
             )
         self._wanted = wanted
         self._bar: Any = None
-        # Re-entrant, since a callback may submit a step. The function is called under it, so that
-        # it gets the counts in their order.
+        self._teller: Optional[Teller[PublishProgress]] = None
+        # The counts. Guarded by the lock, which is re-entrant since a garbage collection may run a
+        # destructor of the user's under it.
         self._lock = threading.RLock()
         self._open: dict[str, int] = {}  # the steps to be done of each item
         self._now = PublishProgress()
 
     def begin(self) -> None:
         """The publish begins."""
-        if self._wanted is not False and not callable(self._wanted):
+        if callable(self._wanted):
+            self._teller = Teller(self._wanted, "the progress of a publish")
+        elif self._wanted is not False:
             self._bar = _bar(self._wanted if isinstance(self._wanted, str) else None)
+            if self._bar is not None:
+                self._teller = Teller(functools.partial(_show, self._bar), "the bar of a publish")
 
     def close(self) -> None:
-        """It has ended."""
-        with self._lock:
-            bar, self._bar = self._bar, None
-            if bar is not None:
-                bar.close()
+        """It has ended; returns when the last counts were told."""
+        if self._teller is not None:
+            self._teller.close()
+        if self._bar is not None:
+            self._bar.close()
 
     def added(self, item: str, size: int) -> None:
         """There is another step, which sends so many bytes."""
         with self._lock:
             left = self._open.get(item)
             self._open[item] = (left or 0) + 1
-            self._tell(
+            self._count(
                 items=1 if left is None else 0,
                 items_done=-1 if left == 0 else 0,
                 steps=1,
                 bytes_total=size,
             )
 
+    def removed(self, item: str, size: int) -> None:
+        """A step that was added was not accepted after all."""
+        with self._lock:
+            self._count(
+                items_done=self._over(item),
+                steps=-1,
+                bytes_total=-size,
+            )
+
     def grew(self, more: int) -> None:
         """There is so much more to be sent than was known."""
         if more:
             with self._lock:
-                self._tell(bytes_total=more)
+                self._count(bytes_total=more)
 
     def sent(self, step: Step, sent: int, total: int) -> None:
         """*step* has sent so many bytes by now."""
         with self._lock:
             more, step.sent = sent - step.sent, sent
-            self._tell(bytes_sent=more)
+            self._count(bytes_sent=more)
 
-    def ended(self, step: Step, item: str) -> None:
-        """*step* of *item* has ended."""
+    def ended(self, item: str) -> None:
+        """A step of *item* has ended."""
         with self._lock:
-            self._open[item] -= 1
-            self._tell(items_done=0 if self._open[item] else 1, steps_done=1)
+            self._count(items_done=self._over(item), steps_done=1)
 
-    def _tell(self, **more: int) -> None:
+    def _over(self, item: str) -> int:
+        """One step of *item* is open no more: how many items are done by that."""
+        left = self._open.get(item, 0) - 1
+        if left < 0:
+            return 0  # Ctrl-C came before it was counted
+        self._open[item] = left
+        return 0 if left else 1
+
+    def _count(self, **more: int) -> None:
         counts = {name: getattr(self._now, name) + count for name, count in more.items()}
         self._now = dataclasses.replace(self._now, **counts)
-        if self._bar is not None:
-            _show(self._bar, self._now)
-        elif callable(self._wanted):
-            try:
-                self._wanted(self._now)
-            except Exception:
-                LOG.exception("a function that is told of the progress of a publish failed")
-                self._wanted = False
+        if self._teller is not None:
+            self._teller.tell(self._now)
 
 
 def _bar(text: Optional[str]) -> Any:

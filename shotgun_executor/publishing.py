@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import concurrent.futures
-import contextlib
 import dataclasses
-import os
 import threading
 import time
 from pathlib import Path
@@ -14,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, Union, cast
 from shotgun_api3.shotgun import Shotgun, ShotgunError
 
 from shotgun_executor.batching import BATCHED
+from shotgun_executor.closing import end_block, wait_for_outcomes
 from shotgun_executor.future import Future
 from shotgun_executor.items import Item
-from shotgun_executor.journal import Journal, read_journal
+from shotgun_executor.journal import Journal, Line, read_journal
 from shotgun_executor.plain import copy_plain
 from shotgun_executor.progress import Progress, PublishProgress
 from shotgun_executor.report import FINISHED, ItemReport, PublishReport, StepReport
@@ -33,6 +31,8 @@ from shotgun_executor.steps import (
 )
 
 if TYPE_CHECKING:
+    import concurrent.futures
+    import os
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
@@ -58,6 +58,8 @@ class Publishing:
       is asked for. It was written down as begun before it was sent, so that this holds also when
       the program was killed.
     * What has ended is in the file before the block is left, and what has ended before a kill too.
+    * One program at a time uses the file; the ``with`` of another one raises ``BlockingIOError``
+      before anything is sent.
 
     At the end of the block all steps are waited for. After an exception in the block only those
     that run are, and the rest is cancelled. Errors of the steps are in their futures and in the
@@ -79,14 +81,22 @@ class Publishing:
         self._executor = executor
         self._options = options
         self._repeat_unknown = repeat_unknown
+        self._resume = resume
+        prototype = executor._prototype
+        self._site = None if prototype.must_ask_factory else prototype.host
+        self._path = None if path is None else Path(path)
+        self._journal: Optional[Journal] = None
+        if self._path is not None and prototype.plan is None:
+            self._journal = Journal(self._path, self._site)
         self._batching = executor._batching(options) if batch_writes else None
         self._progress = Progress(progress)
         # The state. Guarded by the lock, which is re-entrant since callbacks of futures that are
-        # cancelled come here. The file is written under it.
+        # cancelled come here. Under it lines are put in order, and steps are counted; lines are
+        # written, and progress is told, without it.
         self._lock = threading.RLock()
         self._items: dict[str, Item] = {}
         self._reports: dict[Place, StepReport] = {}  # what the file is to hold
-        self._earlier, self._journal = self._opened(path, resume=resume)
+        self._earlier = self._earlier_steps()
         self._steps: dict[Place, Step] = {}  # that this run has been asked for
         self._by_future: dict[concurrent.futures.Future[Any], Step] = {}
         self._open: dict[Step, None] = {}  # without an outcome
@@ -94,27 +104,23 @@ class Publishing:
         self._closed = False
         self._left = False  # the end of the block did not wait for all
 
-    def _opened(
-        self, path: Union[str, os.PathLike[str], None], *, resume: bool
-    ) -> tuple[dict[Place, StepReport], Optional[Journal]]:
-        """What an earlier run has done, and the file to write to."""
+    def _earlier_steps(self) -> dict[Place, StepReport]:
+        """What an earlier run has done, by the file that is there."""
+        path = self._path
         if path is None:
-            if resume:
+            if self._resume:
                 raise ValueError("publishing: resume needs the path of the earlier report")
-            return {}, None
-        prototype = self._executor._prototype
-        site = None if prototype.must_ask_factory else prototype.host
-        earlier: dict[Place, StepReport] = {}
-        if Path(path).exists():
-            if not resume:
+            return {}
+        if path.exists():
+            if not self._resume:
                 raise FileExistsError(
-                    f"publishing: {os.fspath(path)} is there already: go on from it with "
-                    f"resume=True, or choose another path"
+                    f"publishing: {path} is there already: go on from it with resume=True, or "
+                    f"choose another path"
                 )
-            earlier = read_journal(Path(path), site)
-        elif not Path(path).absolute().parent.is_dir():
-            raise FileNotFoundError(f"publishing: the folder of {os.fspath(path)} does not exist")
-        return earlier, Journal(path, site) if prototype.plan is None else None
+            return read_journal(path, self._site)
+        if not path.absolute().parent.is_dir():
+            raise FileNotFoundError(f"publishing: the folder of {path} does not exist")
+        return {}
 
     def item(self, key: str) -> Item:
         """A new item, whose steps are made by its methods.
@@ -167,32 +173,47 @@ class Publishing:
         arguments = arguments_of(method, args, kwargs, cls)
         needs: list[concurrent.futures.Future[Any]] = []
         args, kwargs = copy_plain(args, needs), copy_plain(kwargs, needs)
-        with self._lock:
-            self._refuse_unless_open()
-            step = self._step(item, given, method, arguments, needs)
-            resumed = self._resumed(item, step)
-            report, place = step.report, (item.key, step.report.name)
-            before = self._reports.get(place)
-            if resumed is None:
-                self._reports[place], self._steps[place] = report, step
-        if resumed is not None:  # without the lock: the user's function is told
-            self._progress.added(item.key, 0)
-            self._progress.ended(step, item.key)
-            return resumed
+        step: Optional[Step] = None
         try:
-            step.future = future = self._submit(step, args, kwargs, needs)
-        except BaseException:
             with self._lock:
-                self._steps.pop(place, None)
-                self._restore(place, before)
-                item.forget(report.name)
+                self._refuse_unless_open()
+                step = self._step(item, given, method, arguments, needs)
+                resumed = self._resumed(item, step)
+                if resumed is None:
+                    self._reports[_place(step)] = step.report
+                    self._steps[_place(step)] = step
+                    self._open[step] = None  # from here on the file is not complete without it
+                    self._progress.added(item.key, step.report.size or 0)
+                else:
+                    self._progress.added(item.key, 0)
+                    self._progress.ended(item.key)
+            if resumed is not None:
+                self._flush()
+                return resumed
+            step.future = future = self._submit(step, args, kwargs, needs)
+        except BaseException:  # refused, or Ctrl-C at any point in between
+            if step is not None:
+                self._take_back(item, step)
             raise
         with self._lock:
             self._by_future[future] = step
-            self._open[step] = None
-        self._progress.added(item.key, report.size or 0)
         future.add_done_callback(lambda _: self._ended(step))
         return future
+
+    def _take_back(self, item: Item, step: Step) -> None:
+        """*step* was not accepted after all."""
+        with self._lock:
+            if step.over or step.future is not None:
+                return
+            step.over = True  # a call that was submitted all the same sends nothing
+            if step.since is None:
+                self._steps.pop(_place(step), None)
+                self._restore(_place(step), self._earlier.get(_place(step)))
+                item.forget(step.report.name)
+            self._progress.removed(item.key, step.report.size or 0)
+            last = self._is_last(step)
+        if last:
+            self._finish_if_over()
 
     def _step(
         self,
@@ -220,8 +241,7 @@ class Publishing:
     def _resumed(self, item: Item, step: Step) -> Optional[Future[Any]]:
         """A future that is done, if an earlier run, or the user, decides what becomes of *step*."""
         report = step.report
-        place = (report.item, report.name)
-        earlier = self._earlier.get(place)
+        earlier = self._earlier.get(_place(step))
         if earlier is None or report.name in item.repeated:
             return None
         if report.name in item.settled:
@@ -281,47 +301,56 @@ class Publishing:
 
     def _began(self, step: Step, arguments: Mapping[str, Any]) -> None:
         """*step* is about to be sent: say so in the file, before it is."""
+        hint = hint_of(step.report.method, arguments)
+        size = size_of(step.report.method, arguments)
         with self._lock:
+            if step.over:  # its deadline, for one; what is in the report is not made after all
+                raise ShotgunError("it was not sent: it is over")
             if step.since is not None:
                 return  # it is made again
-            report = dataclasses.replace(
-                step.report,
-                state="running",
-                message=hint_of(step.report.method, arguments),
-                size=size_of(step.report.method, arguments),
-            )
-            try:
-                self._write(report)
-            except OSError as error:  # not as one: the site has nothing to do with it
-                raise ShotgunError(f"it was not sent: the report fails: {error}") from error
-            more = (report.size or 0) - (step.report.size or 0)
-            step.report, step.since = report, time.monotonic()
-            self._reports[report.item, report.name] = report
-        self._progress.grew(more)
+            more = (size or 0) - (step.report.size or 0)
+            step.report = dataclasses.replace(step.report, state="running", message=hint, size=size)
+            step.since = time.monotonic()
+            line = self._keep(step.report)
+            self._progress.grew(more)
+        self._flush()
+        if line is not None and line.error is not None:
+            step.since = None
+            # Not as an error of the system: the site has nothing to do with it.
+            text = f"it was not sent: the report fails: {line.error}"
+            raise ShotgunError(text) from line.error
 
     def _ended(self, step: Step) -> None:
-        """*step* has its outcome: keep it. Once; who comes second waits for the first."""
+        """*step* has its outcome: keep it. Once; who comes second finds it kept."""
         with self._lock:
             if step.over:
                 return
             step.over = True
             step.report = step.with_outcome()
-            self._open.pop(step, None)
             self._keep(step.report)
-            last = self._left and not self._open
-        self._progress.ended(step, step.report.item)
+            self._progress.ended(step.report.item)
+            last = self._is_last(step)
+        self._flush()
         if last:
             self._finish_if_over()
 
-    def _keep(self, report: StepReport) -> None:
-        """Remember *report*, and write it; if that fails, the end of the block tries again."""
-        self._reports[report.item, report.name] = report
-        with contextlib.suppress(OSError):
-            self._write(report)
+    def _is_last(self, step: Step) -> bool:
+        """*step* is open no more: whether it was the last one that the block did not wait for."""
+        self._open.pop(step, None)
+        return self._left and not self._open
 
-    def _write(self, report: StepReport) -> None:
+    def _keep(self, report: StepReport) -> Optional[Line]:
+        """Remember *report*, for the file too; under the lock.
+
+        If the line cannot be written, the end of the block tries again.
+        """
+        self._reports[report.item, report.name] = report
+        return None if self._journal is None else self._journal.add(report)
+
+    def _flush(self) -> None:
+        """Write what is to be kept; without the lock."""
         if self._journal is not None:
-            self._journal.append(report)
+            self._journal.flush()
 
     # The end
 
@@ -329,12 +358,23 @@ class Publishing:
         with self._lock:
             if self._begun:
                 raise RuntimeError("this publish was begun already: make another one")
-            self._reports.update(self._earlier)
             if self._journal is not None:
-                self._journal.start(self._reports.values())
+                self._earlier = self._start(self._journal)
+            self._reports.update(self._earlier)
             self._begun = True
-        self._progress.begin()
+            self._progress.begin()
         return self
+
+    def _start(self, journal: Journal) -> dict[Place, StepReport]:
+        """Begin the file: what an earlier run has done, which may have ended only now."""
+        journal.lock()
+        try:
+            earlier = self._earlier_steps()
+            journal.start(earlier.values())
+        except BaseException:
+            journal.unlock()
+            raise
+        return earlier
 
     def __exit__(
         self,
@@ -346,17 +386,22 @@ class Publishing:
         with self._lock:
             self._closed = True
         try:
-            if kind is not None:
-                self._cancel_waiting()
-            elif self._batching is not None:
-                self._batching.hurry()
-            self._wait()
-        except BaseException:  # Ctrl-C, for one
-            self._cancel_waiting()
-            raise
+            end_block(
+                kind is not None,
+                hurry=self._hurry,
+                cancel=self._cancel_waiting,
+                wait=self._wait,
+            )
         finally:
-            self._progress.close()
-            self._finish_if_over()
+            try:
+                self._finish_if_over()
+            finally:
+                self._progress.close()
+
+    def _hurry(self) -> None:
+        """Send what was gathered."""
+        if self._batching is not None:
+            self._batching.hurry()
 
     def _cancel_waiting(self) -> None:
         """Cancel what has not started."""
@@ -367,17 +412,22 @@ class Publishing:
     def _wait(self) -> None:
         for step in list(self._open):
             if step.future is not None:
-                with contextlib.suppress(concurrent.futures.CancelledError):
-                    step.future.exception()
+                wait_for_outcomes([step.future])
                 self._ended(step)
 
     def _finish_if_over(self) -> None:
         """Complete the file, unless Ctrl-C has ended the wait: then the last step does."""
         with self._lock:
             self._left = bool(self._open)
-            if not self._left and self._journal is not None:
-                self._journal.finish(self._reports.values())
+            if self._left or self._journal is None:
+                return
+            reports = list(self._reports.values())
+        self._journal.finish(reports)
 
     def __repr__(self) -> str:
         with self._lock:
             return f"<Publishing: {len(self._items)} items, {len(self._open)} steps to be done>"
+
+
+def _place(step: Step) -> Place:
+    return step.report.item, step.report.name

@@ -8,8 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
 from shotgun_executor.errors import note_on
-from shotgun_executor.future import Future
-from shotgun_executor.telling import tell_rest
+from shotgun_executor.joined import JoinedFuture
 
 if TYPE_CHECKING:
     from shotgun_executor.alarm import Ring
@@ -71,58 +70,29 @@ class Reader:
         ring, self.ring = self.ring, None
         if ring is not None:
             ring.cancel()
-        self.joint = self.keep = self.lookup = self.future._reader = None
+        self.joint = self.keep = self.lookup = self.future._part = None
 
 
-class ReaderFuture(Future[T]):
+class ReaderFuture(JoinedFuture[T]):
     """The future of a call that may share its request with others.
 
     As any :class:`~shotgun_executor.Future`, but that :meth:`cancel` succeeds until the answer is
     there: the others get theirs, and the request is given up if there are none.
     """
 
+    _part: Optional[Reader]
+
     def __init__(self, reader: Reader) -> None:
-        super().__init__()
-        self._reader: Optional[Reader] = reader
-        self._dispatch = reader.reads.dispatch
+        super().__init__(reader.reads.dispatch, reader)
 
-    def cancel(self, *, abort: bool = False) -> bool:
-        """Want the answer no longer; with or without *abort*."""
-        reader = self._reader
-        if not concurrent.futures.Future.cancel(self):
-            return False
-        if reader is not None:
-            reader.reads.withdraw(reader)
-        return True
+    def _withdraw(self, part: Reader) -> None:
+        part.reads.withdraw(part)
 
-    def cancel_soon(self) -> None:
-        """Cancel the call before a worker would take another. For destructors."""
-        self._dispatch.cancel_soon(self)
-
-    @property
-    def on_worker(self) -> bool:
-        """Whether the current thread is a worker of the executor that this call waits for."""
-        return self._reader is not None and self._dispatch.on_worker
-
-    def _help(self, timeout: Optional[float]) -> Optional[float]:
-        """On a worker: have the request made, if nobody else does. What is left."""
-        reader = self._reader
-        if reader is None:
-            return timeout
-        self._dispatch.check_process()
-        tell_rest()
-        if not self._dispatch.on_worker:
-            return timeout
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while not self.done():
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
-                return 0.0
-            self._step(reader, left)
-        return None if deadline is None else max(0.0, deadline - time.monotonic())
-
-    def _step(self, reader: Reader, left: Optional[float]) -> None:
-        """One step towards the outcome."""
+    def _step(self, left: Optional[float], deadline: Optional[float]) -> None:
+        reader = self._part
+        if reader is None:  # it is being resolved
+            concurrent.futures.wait([self], left)
+            return
         if reader.due is not None:
             until_due = reader.due - time.monotonic()
             left = until_due if left is None else min(left, until_due)

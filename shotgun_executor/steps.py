@@ -258,10 +258,27 @@ def hint_of(method: str, arguments: Mapping[str, Any]) -> str:
 # Steps of an earlier run
 
 
+def check_result(method: str, result: Any) -> None:
+    """Refuse what a call of *method* cannot have returned.
+
+    Raises:
+        TypeError: It is no entity, or no id.
+    """
+    if method == "create":
+        number = result.get("id") if isinstance(result, dict) else result
+        wanted = "the entity that it made, or the id of that"
+    elif method in _MAKES_ATTACHMENTS:
+        number, wanted = result, "the id of the Attachment that it made"
+    else:
+        return
+    if not isinstance(number, int) or isinstance(number, bool):
+        raise TypeError(f"settle: the result of {method} must be {wanted}, not {result!r}")
+
+
 def finished(report: StepReport, kind: str, result: Any) -> StepReport:
     """A step of which the user has said what it returned."""
-    if report.method == "create" and isinstance(result, int):
-        result = {"type": kind, "id": result}
+    if report.method == "create":
+        result = {"type": kind, **({"id": result} if isinstance(result, int) else result)}
     made = _made_by(report.method, result)
     return dataclasses.replace(report, state="done", result=result, made=made)
 

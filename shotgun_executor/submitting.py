@@ -32,7 +32,7 @@ class Submitting:
     """Functions, many of them, and writes that are gathered: for who has an executor."""
 
     def _with_options(self) -> tuple[ShotgunExecutor, Options]:
-        """The executor, and the options of the calls that are made through this."""
+        """The executor, and the options of the calls that are made through this, here and now."""
         raise NotImplementedError  # the business of whoever has it
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -46,7 +46,7 @@ class Submitting:
             BrokenThreadPool: An initializer has failed.
         """
         executor, options = self._with_options()
-        return executor._dispatch.submit(fn, args, kwargs, options=options)
+        return executor._submit_function(fn, args, kwargs, options)
 
     def call(
         self,
@@ -233,8 +233,10 @@ class Submitting:
                 :meth:`batching` does.
             progress: Show a bar of the bytes that are uploaded, if tqdm is installed; a text stands
                 before it. A function is called with a :class:`~shotgun_executor.PublishProgress`
-                instead, by one thread at a time: it must not wait for calls of the executor, whose
-                workers may wait for it.
+                instead, always the newest, on a thread of its own: it may take its time, and wait
+                for calls of the executor. The end of the block waits until it was told the last
+                one, for ten seconds at most. If it raises, that is logged, and it is not called
+                any more.
 
         Returns:
             A :class:`~shotgun_executor.publishing.Publishing`, for a ``with`` block. A deadline of
@@ -243,6 +245,7 @@ class Submitting:
         Raises:
             FileExistsError: There is a report, and *resume* was not asked for.
             ValueError: The file is no report, or that of another site.
+            BlockingIOError: At the ``with``: another program is using the report.
         """
         return Publishing(
             *(*self._with_options(), path),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import datetime
+import itertools
 import random
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from shotgun_executor import (
     TooManyCalls,
     outcome_unknown,
 )
+from shotgun_executor.batching import Batching
 from shotgun_executor.carrier import halves
 from tests.support import KEYS, LONG, NOWHERE, Gate, in_thread, wait_until
 from tests.test_interrupts import each_step, interrupted_at
@@ -822,6 +824,48 @@ def test_batch_chunks_tell_each_outcome(sandbox, executor, project):
     sizes = batches(sandbox)[before:]
     assert sizes.count(10) == 4  # one more was not even sent, as the client refuses it
     assert sandbox.counters().writes == 1 + 50 + 48
+
+
+def test_batch_chunks_are_full_whatever_the_timing(sandbox, executor, project, monkeypatch):
+    """250 requests are three batches of 100, 100 and 50, sent in parallel, however slow we are."""
+    put, count = Batching.put, itertools.count(1)
+
+    def slow(batching, request):
+        if next(count) % 50 == 0:
+            threading.Event().wait(0.05)  # more than a batch waits for others
+        return put(batching, request)
+
+    monkeypatch.setattr(Batching, "put", slow)
+    sandbox.hold("batch")
+    requests = [
+        {"request_type": "create", "entity_type": "Shot", "data": {"code": str(number)}}
+        for number in range(250)
+    ]
+    for request in requests:
+        request["data"]["project"] = project
+    outcomes = executor.batch_chunks(requests, chunk_size=100)
+    sandbox.wait_for(3, "batch")
+    sandbox.resume()
+    codes = [outcome.result["code"] for outcome in outcomes]
+    assert codes == [str(number) for number in range(250)]
+    assert sorted(batches(sandbox)) == [50, 100, 100]
+    assert sandbox.counters().requests["batch"] == 3
+
+
+def test_batch_chunks_that_wait_are_sent_without_others(sandbox, executor, project):
+    """A request that waits for another on its entity is sent soon after that, not some time."""
+    (shot,) = make_shots(executor, project, 1)
+    requests = [
+        {"request_type": "update", "entity_type": "Shot", "entity_id": shot, "data": {"code": code}}
+        for code in "abc"
+    ]
+    outcomes = list(executor.batch_chunks(requests, chunk_size=1))
+    assert [outcome.result["code"] for outcome in outcomes] == ["a", "b", "c"]
+    late = concurrent.futures.Future()
+    requests[1]["data"]["code"] = late
+    outcomes = executor.batch_chunks(requests, chunk_size=2)
+    late.set_result("b")
+    assert [outcome.result["code"] for outcome in outcomes] == ["a", "b", "c"]
 
 
 def test_batch_chunks_as_they_are_done(sandbox, executor, project):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import datetime
 import gc
+import itertools
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -285,6 +286,35 @@ def test_if_nothing_was_found_the_error_is_that_of_the_site(executor: ShotgunExe
     """A Fault stays one, for the except clauses that name it."""
     with pytest.raises(shotgun_api3.Fault, match="Shotx"):
         executor.find_by_ids("Shotx", [1, 2, 3]).result(LONG)
+
+
+def test_find_by_an_empty_text_finds_what_has_none(executor):
+    """As the site does, which takes an empty text and no text for the same."""
+    first, second, _ = make_shots(executor, 3)
+    executor.update("Shot", first, {"description": "Hello"}).result(LONG)
+    executor.update("Shot", second, {"description": "other"}).result(LONG)
+    found = executor.find_by("Shot", "description", ["hello", "", "x"], ["description"])
+    ids = [[shot["id"] for shot in shots] for shots in found.result(LONG)]
+    official = executor.find("Shot", [["description", "in", [""]]]).result(LONG)
+    assert ids == [[first], [shot["id"] for shot in official], []]
+    assert len(official) == 1
+
+
+def test_lookup_whose_calls_cannot_be_submitted_any_more(executor, monkeypatch):
+    """What was found is kept, and what was not asked for is among the failed."""
+    ids = make_shots(executor, 40)
+    submit, count = executor._submit_part, itertools.count()
+
+    def refuse(*args, **kwargs):
+        if next(count) >= 3:
+            raise RuntimeError("no thread can be had")
+        return submit(*args, **kwargs)
+
+    monkeypatch.setattr(executor, "_submit_part", refuse)
+    with pytest.raises(IncompleteError, match=r"failed for 28 of 40 values.*no thread") as caught:
+        executor.find_by_ids("Shot", ids, chunk_size=4).result(LONG)
+    assert caught.value.failed == ids[12:]
+    assert [shot and shot["id"] for shot in caught.value.partial] == ids[:12] + [None] * 28
 
 
 # As any other call

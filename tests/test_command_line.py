@@ -188,6 +188,43 @@ def test_wrong_command_lines_are_refused(
 
 
 @pytest.mark.parametrize(
+    ("filters", "said"),
+    [
+        ("", "this is no JSON: Expecting value"),
+        ("[[", "this is no JSON: Expecting value"),
+        ("[" * 100_000, "this is no JSON"),
+        ("code is x", "this is no JSON"),
+        ("null", "null is no list of conditions"),
+        ('"code"', '"code" is no list of conditions'),
+        ('{"filter_operator": "any", "filters": []}', "is no list of conditions"),
+        ('["code", "is", "x"]', '"code" is no condition'),
+        ('[["code", "is"]]', '["code", "is"] is no condition'),
+        ('[["code", 1, "x"]]', '["code", 1, "x"] is no condition'),
+        ('[["", "is", "x"]]', '["", "is", "x"] is no condition'),
+        ('[{"filters": []}]', "is no group: that has filter_operator and filters"),
+        ('[{"filter_operator": "none", "filters": []}]', "is neither all nor any"),
+        ('[{"filter_operator": [], "filters": []}]', "is neither all nor any"),
+        ('[{"filter_operator": "any", "filters": {}}]', "{} is no list of conditions"),
+        ('[{"filter_operator": "any", "filters": [["id"]]}]', '["id"] is no condition'),
+        (json.dumps([["code", "x" * 1000]]), "x... is no condition"),
+    ],
+)
+def test_export_refuses_filters_that_are_none(
+    run: Callable[..., Ran], show: Sandbox, tmp_path: Path, filters: str, said: str
+):
+    """What is wrong with --filters is said, and how to write them; nothing is sent or written."""
+    before = show.counters().total
+    ran = run("export", "Shot", "--out", tmp_path / "new", "--filters", filters)
+    assert ran.code == 2
+    assert "export: --filters: " in ran.err
+    assert said in ran.err
+    assert """write JSON like '[["sg_status_list", "is", "ip"]]'""" in ran.err
+    assert len(ran.err) < 400
+    assert show.counters().total == before
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["export", "shot", "--out", "DIR"], "did you mean Shot?"),

@@ -323,6 +323,121 @@ def test_timeout_of_one_call(sandbox):
         assert patient.result(LONG) == []
 
 
+def calls_within(executor):
+    """Ways in which a function may make a read of its own, by what they are called."""
+    return {
+        "a future": lambda: executor.find("Shot", []).result(LONG),
+        "the facade": lambda: executor.shotgun.find("Shot", []),
+        "a bulk read": lambda: executor.find_by_ids("Shot", [1]).result(LONG),
+        "an iterator": lambda: list(executor.find_iter("Shot", [])),
+        "a function within": lambda: executor.submit(executor.shotgun.find, "Shot", []).result(),
+        "a map": lambda: list(executor.map(executor.shotgun.find, ["Shot"], [[]])),
+        "a client": lambda: executor.call(lambda sg: sg.find("Shot", [])).result(LONG),
+        "other options": lambda: executor.options(priority=1).find("Shot", []).result(LONG),
+        "asyncio": lambda: asyncio.run(awaited(executor)),
+    }
+
+
+async def awaited(executor):
+    return await executor.find("Shot", [])
+
+
+@pytest.mark.parametrize("workers", [1, 8])
+@pytest.mark.parametrize("way", list(calls_within(None)))
+def test_timeout_of_a_function_is_that_of_its_calls(sandbox, way, workers):
+    """options(timeout=..., retries=...).submit(...) holds for what the function asks the site."""
+    if way == "asyncio" and workers == 1:
+        pytest.skip("an event loop on the only worker runs no calls")
+    with executor_on(sandbox, max_workers=workers, retries=QUICK) as executor:
+        sandbox.hold("read", before=True)
+        late = executor.options(timeout=0.1, retries=0).submit(calls_within(executor)[way])
+        with pytest.raises(socket.timeout, match=r"0\.1 s"):
+            late.result(LONG)
+        assert sandbox.counters().requests["read"] == 1
+        patient = executor.submit(calls_within(executor)[way])
+        sandbox.wait_for(1, "read")  # the one that was given up has gone
+        sandbox.resume()
+        assert patient.result(LONG) is not None
+
+
+@pytest.mark.parametrize("way", ["a future", "the facade", "a function within", "a map"])
+def test_retries_of_a_function_are_those_of_its_calls(sandbox, way):
+    """In both directions; and for no other call."""
+    with executor_on(sandbox, retries=QUICK) as executor:
+        sandbox.fail_next("read", status=503)
+        with pytest.raises(ProtocolError):
+            executor.options(retries=0).submit(calls_within(executor)[way]).result(LONG)
+        sandbox.fail_next("read", status=503)
+        executor.submit(calls_within(executor)[way]).result(LONG)
+    with executor_on(sandbox, retries=0) as executor:
+        sandbox.fail_next("read", status=503)
+        executor.options(retries=QUICK).submit(calls_within(executor)[way]).result(LONG)
+
+
+def test_options_of_a_call_go_before_those_of_its_function(sandbox):
+    """Within a function with a short timeout a call may have a long one, and the reverse."""
+    with executor_on(sandbox, retries=0) as executor:
+        sandbox.hold("read", before=True)
+
+        def patient():
+            return executor.options(timeout=LONG).find("Shot", []).result(LONG)
+
+        def hasty():
+            return executor.options(timeout=0.1).find("Shot", []).result(LONG)
+
+        with pytest.raises(socket.timeout, match=r"0\.1 s"):
+            executor.options(timeout=LONG).submit(hasty).result(LONG)
+        found = executor.options(timeout=0.05).submit(patient)
+        sandbox.wait_for(1, "read")
+        with pytest.raises(concurrent.futures.TimeoutError):
+            found.result(0.2)
+        sandbox.resume()
+        assert found.result(LONG) == []
+
+
+def test_options_of_a_function_are_of_its_own_executor(sandbox):
+    """Another executor's calls have their own."""
+    with executor_on(sandbox, retries=QUICK) as executor, executor_on(sandbox) as other:
+        sandbox.fail_next("read", status=503)
+        view = other.options(retries=0)
+        assert view.submit(lambda: executor.find("Shot", []).result(LONG)).result(LONG) == []
+
+
+def test_options_of_a_function_are_not_those_of_what_it_waits_for(sandbox):
+    """A worker that runs another's call, since it waits for it, runs that with its own options."""
+    with executor_on(sandbox, max_workers=1, retries=0) as executor:
+        gate = Gate()
+        busy = executor.submit(gate)
+        gate.wait_for(1)
+        others: list = []
+        hasty = executor.options(timeout=0.05, priority=1).submit(lambda: others[0].result(LONG))
+        others.append(executor.submit(executor.shotgun.find, "Shot", []))
+        sandbox.hold("read", before=True)
+        gate.open()
+        sandbox.wait_for(1, "read")
+        with pytest.raises(concurrent.futures.TimeoutError):
+            hasty.result(0.2)
+        sandbox.resume()
+        assert hasty.result(LONG) == []
+        assert busy.done()
+
+
+def test_timeout_of_a_call_within_ends_with_it(sandbox):
+    """The client of a function has its own timeout again after a call with another one."""
+    with executor_on(sandbox, max_workers=1, retries=0) as executor:
+
+        def work(sg):
+            executor.options(timeout=LONG).find("Shot", []).result(LONG)
+            sandbox.hold("read", before=True)
+            return sg.find("Shot", [])
+
+        try:
+            with pytest.raises(socket.timeout, match=r"0\.1 s"):
+                executor.options(timeout=0.1).call(work).result(LONG)
+        finally:
+            sandbox.resume()
+
+
 # Aborts
 
 

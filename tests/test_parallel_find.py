@@ -284,6 +284,24 @@ def test_pages_are_asked_in_parallel_but_not_all_at_once(pages: Sandbox):
         assert [row["id"] for row in found.result(LONG)] == ids
 
 
+@pytest.mark.parametrize("count", [PAGE + 1, 2 * PAGE, 3 * PAGE, 4 * PAGE + 1, 9 * PAGE])
+def test_many_workers_ask_for_two_pages_on_the_chance(pages: Sandbox, count: int):
+    """While the rows are counted, most of 16 workers would have nothing to do."""
+    ids = make_shots(pages, count)
+    with ShotgunExecutor(pages.url, **pages.credentials, max_workers=16) as executor:
+        assert executor.server_info
+        pages.hold()
+        found = executor.find("Shot", [])
+        pages.wait_for(1, "read")
+        pages.resume("read", count=1)  # the first page: there are more
+        pages.wait_for(3, "read")
+        pages.wait_for(1, "summarize")
+        assert pages.counters().in_flight == 4
+        pages.resume()
+        assert [row["id"] for row in found.result(LONG)] == ids
+    assert pages.counters().requests["read"] == max(4, -(-count // PAGE))
+
+
 def test_a_count_that_fails_does_no_harm(pages: Sandbox, executor: ShotgunExecutor):
     """It is a hint; without it the pages are read a few at a time."""
     ids = make_shots(pages, 10 * PAGE)

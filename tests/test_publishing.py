@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import datetime
+import errno
 import json
 import os
 import subprocess
 import sys
-import textwrap
+import threading
 from collections import Counter
 
 import pytest
@@ -22,11 +24,14 @@ from shotgun_executor import (
     Retries,
     ShotgunExecutor,
     TooManyCalls,
+    file_lock,
     outcome_unknown,
+    teller,
     upload_progress,
 )
 from shotgun_executor.journal import Journal, kept, read_journal
-from tests.support import KEYS, LONG, NOWHERE, in_thread, wait_until
+from tests.support import KEYS, LONG, NOWHERE, Gate, in_thread, wait_until
+from tests.test_interrupts import each_step, interrupted_at
 
 QUICK = Retries(3, first_wait=0.001)
 
@@ -486,34 +491,118 @@ def test_publishing_what_depends_on_a_repeated_step_is_made_again(
     assert (done["create"], done["storage_put"], done["update"]) == (1, 1, 1)
 
 
-def test_publishing_goes_on_after_a_kill(sandbox, executor, project, movie, report):
-    """What has ended before a kill is not repeated; what was on its way is unknown."""
-    program = textwrap.dedent(
-        """
-        import os, sys
-        from shotgun_executor import ShotgunExecutor
-        url, name, key, project, movie, report = sys.argv[1:]
-        with ShotgunExecutor(url, name, key) as executor:
-            with executor.publishing(report) as publishing:
-                item = publishing.item("sh010")
-                project = {"type": "Project", "id": int(project)}
-                version = item.create("Version", {"code": "sh010_v001", "project": project})
-                version.result()
-                item.upload("Version", version, movie, field_name="sg_uploaded_movie").result()
-        """
-    )
+PROGRAM = """
+import sys
+from shotgun_executor import ShotgunExecutor
+url, name, key, project, movie, report = sys.argv[1:]
+with ShotgunExecutor(url, name, key) as executor:
+    with executor.publishing(report) as publishing:
+        item = publishing.item("sh010")
+        project = {"type": "Project", "id": int(project)}
+        version = item.create("Version", {"code": "sh010_v001", "project": project})
+        version.result()
+        item.upload("Version", version, movie, field_name="sg_uploaded_movie").result()
+"""
+
+
+@contextlib.contextmanager
+def publishing_program(sandbox, project, movie, report):
+    """Another program that publishes to *report*, while it sends its movie; killed at the end."""
     sandbox.hold("storage_put")
     arguments = (sandbox.url, sandbox.script_name, sandbox.api_key, str(project["id"]))
     process = subprocess.Popen(
-        [sys.executable, "-c", program, *arguments, str(movie), str(report)],
+        [sys.executable, "-c", PROGRAM, *arguments, str(movie), str(report)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     try:
         sandbox.wait_for(1, "storage_put")
+        yield process
     finally:
         process.kill()
         process.wait(LONG)
         sandbox.resume()
+
+
+def test_publishing_of_two_programs_on_one_report_is_refused(
+    executor, sandbox, project, movie, report
+):
+    """The second one is told so before it sends anything; a kill of the first frees the report."""
+    with publishing_program(sandbox, project, movie, report) as process:
+        before = requests(sandbox)
+        begun = executor.publishing(report, resume=True)
+        with pytest.raises(BlockingIOError, match="in use by another program") as caught:
+            begun.__enter__()
+        assert str(report) in str(caught.value)
+        assert f"process {process.pid} on " in str(caught.value)
+        assert "wait until that has ended, or choose another path" in str(caught.value)
+        assert requests(sandbox) == before
+        assert [step.state for step in read_journal(report).values()] == ["done", "unknown"]
+    with begun:  # the first was killed: the same object goes on
+        assert publish(begun.item("sh010"), project, movie)[0].result()["type"] == "Version"
+    assert begun.report["sh010"].steps["create Version"].resumed
+    assert {path.name for path in report.parent.iterdir()} == {report.name, movie.name}
+
+
+def test_publishing_of_two_threads_on_one_report_is_refused(executor, project, report):
+    """Nor may one program use it twice at a time; what has ended meanwhile is gone on from."""
+    data = {"subject": "a", "project": project}
+    later = executor.publishing(report, resume=True)
+    with executor.publishing(report) as publishing:
+        first = publishing.item("sh010").create("Note", data)
+        with pytest.raises(BlockingIOError, match="in use"):
+            later.__enter__()
+    with later:
+        assert later.item("sh010").create("Note", data).result() == first.result()
+
+
+def test_publishing_lock_is_free_after_a_beginning_that_failed(executor, report):
+    """A report that cannot be gone on from is not kept from others."""
+    publishing = executor.publishing(report)
+    report.write_text("hello\n", encoding="utf-8")
+    for _ in range(2):
+        with pytest.raises(FileExistsError):
+            publishing.__enter__()
+    report.unlink()
+    with publishing:
+        assert publishing.item("sh010").key == "sh010"
+
+
+def test_file_lock_whose_file_is_removed_while_it_is_taken(tmp_path, monkeypatch):
+    """The one who removes the file at its end takes no lock away from the next."""
+    first, second, third = (file_lock.FileLock(tmp_path / "report") for _ in range(3))
+    first.acquire()
+    lock = file_lock._lock
+
+    def released_meanwhile(file):
+        first.release()  # after the second has opened the file
+        lock(file)
+
+    monkeypatch.setattr(file_lock, "_lock", released_meanwhile)
+    second.acquire()
+    monkeypatch.undo()
+    with pytest.raises(BlockingIOError, match="in use"):
+        third.acquire()
+    second.release()
+    assert not list(tmp_path.iterdir())
+
+
+def test_file_lock_without_locks_of_the_file_system(tmp_path, monkeypatch, caplog):
+    """Where there are none it warns, and goes on."""
+
+    def no_locks(file):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(file_lock, "_lock", no_locks)
+    lock = file_lock.FileLock(tmp_path / "report")
+    lock.acquire()
+    lock.release()
+    assert "report cannot be locked against other programs" in caplog.text
+
+
+def test_publishing_goes_on_after_a_kill(sandbox, executor, project, movie, report):
+    """What has ended before a kill is not repeated; what was on its way is unknown."""
+    with publishing_program(sandbox, project, movie, report):
+        pass
     with report.open("ab") as file:
         file.write(b'{"item": "sh010", "na')  # a line that was not written whole
     creates = requests(sandbox)["create"]
@@ -554,7 +643,7 @@ def test_publishing_step_that_cannot_be_written_down_is_not_sent(
         def full(step):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(publishing._journal, "append", full)
+        monkeypatch.setattr(publishing._journal, "_append", full)
         note = publishing.item("sh010").create("Note", {"subject": "a", "project": project})
         assert "was not sent" in str(note.exception(LONG))
     assert requests(sandbox)["create"] == 1
@@ -624,6 +713,31 @@ def test_publishing_whose_end_is_interrupted_completes_its_file(
     assert [step["state"] for step in lines(report)[1:]] == ["done", "cancelled"]
 
 
+def test_publishing_interrupted_anywhere_completes_its_file(executor, project, tmp_path):
+    """Ctrl-C at any point of a step's call: the block ends, and its file is complete and free."""
+    executor.connect()
+
+    def at(step):
+        report = tmp_path / f"{step}.json"
+        told = []
+        with executor.publishing(
+            report, batch_writes=step % 2 == 0, progress=told.append
+        ) as publishing:
+            item = publishing.item("sh010")
+            note = item.create("Note", {"subject": "a", "project": project})
+            interrupted = interrupted_at(step, lambda: item.update("Note", note, {"subject": "b"}))
+        said = [line["state"] for line in lines(report)[1:]]
+        # A call that was submitted, and is known to nobody: what became of it is not known.
+        assert said in (["done"], ["done", "done"], ["done", "cancelled"], ["done", "running"])
+        assert told
+        with executor.publishing(report, resume=True) as again:
+            assert again.item("sh010").key == "sh010"
+        assert not report.with_name(f".{report.name}.lock").exists()
+        return interrupted
+
+    each_step(at)
+
+
 def test_publishing_of_a_failed_future_of_somebody_else(executor, project):
     """A step that needs another future, which fails, is skipped and says why."""
     other = executor.submit(int, "no number")
@@ -669,6 +783,76 @@ def test_publishing_progress_may_look_at_the_report(executor, project, report):
                 publishing.item(f"{number}").create("Note", {"subject": "a", "project": project})
         assert publishing.report.ok
         assert seen[-1] == 20
+
+
+def test_publishing_settles_only_what_may_have_been(executor, sandbox, project, movie, report):
+    """A result that the step cannot have had is refused when it is given, not when it is used."""
+    sandbox.fail_next("api_link_file", status=504, after_execution=True)
+    with executor.options(retries=0).publishing(report) as publishing:
+        item = publishing.item("sh010")
+        made = item.create("Version", {"code": "y", "project": project})
+        upload = item.upload("Version", made, movie, field_name="sg_uploaded_movie")
+    assert outcome_unknown(upload.exception())
+    with executor.publishing(report, resume=True) as publishing:
+        item = publishing.item("sh010")
+        for wrong in (None, {"type": "Attachment", "id": 3}, True):
+            with pytest.raises(TypeError, match="must be the id of the Attachment"):
+                item.settle("upload Version sg_uploaded_movie", wrong)
+        item.settle("upload Version sg_uploaded_movie", 3)
+        made = item.create("Version", {"code": "y", "project": project})
+        upload = item.upload("Version", made, movie, field_name="sg_uploaded_movie")
+    assert upload.result() == 3
+
+
+@pytest.mark.parametrize("said", [12, {"id": 12}, {"type": "Version", "id": 12}])
+def test_publishing_settles_a_create_by_its_id(executor, sandbox, project, report, said):
+    """With or without its type, the result is an entity; anything else is refused."""
+    sandbox.fail_next("create", status=504, after_execution=True)
+    data = {"code": "x", "project": project}
+    with executor.publishing(report) as publishing:
+        publishing.item("sh010").create("Version", data)
+    with executor.publishing(report, resume=True) as publishing:
+        item = publishing.item("sh010")
+        for wrong in (None, "12", {"type": "Version"}):
+            with pytest.raises(TypeError, match="must be the entity that it made"):
+                item.settle("create Version", wrong)
+        item.settle("create Version", said)
+        assert item.create("Version", data).result() == {"type": "Version", "id": 12}
+    assert publishing.report["sh010"].made == [{"type": "Version", "id": 12}]
+
+
+def test_publishing_stays_with_its_file(executor, project, tmp_path, monkeypatch):
+    """A relative path is that of the folder in which the publish was made."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with executor.publishing("report.json") as publishing:
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        publishing.item("sh010").create("Note", {"subject": "a", "project": project})
+    assert [step["state"] for step in lines(tmp_path / "report.json")[1:]] == ["done"]
+    assert not list((tmp_path / "elsewhere").iterdir())
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["elsewhere", "report.json"]
+
+
+def test_publishing_step_of_another_thread_while_the_block_ends(
+    executor, project, report, monkeypatch
+):
+    """A step that was being accepted is in the file as soon as it has ended."""
+    publishing = executor.publishing(report)
+    gate, submit = Gate(), publishing._submit
+
+    def slow(*args):
+        gate()
+        return submit(*args)
+
+    monkeypatch.setattr(publishing, "_submit", slow)
+    with publishing:
+        item = publishing.item("sh010")
+        join = in_thread(lambda: item.create("Note", {"subject": "a", "project": project}))
+        gate.wait_for(1)
+    gate.open()
+    join().result(LONG)
+    wait_until(lambda: [step["state"] for step in lines(report)[1:]] == ["done"])
+    wait_until(lambda: [path.name for path in report.parent.iterdir()] == [report.name])
 
 
 @pytest.mark.parametrize(
@@ -721,11 +905,86 @@ def test_publishing_shows_a_bar(executor, project, movie, capsys, monkeypatch):
 
 
 def test_publishing_progress_that_fails_ends_nothing(executor, project, movie, caplog):
-    """An error of the user's function is logged, and the publish goes on."""
-    with executor.publishing(progress=lambda now: 1 / 0) as publishing:
+    """An error of the user's function is logged once, and the publish goes on without it."""
+    told = []
+
+    def fail(now):
+        told.append(now)
+        raise SystemExit("no more")
+
+    with executor.publishing(progress=fail) as publishing:
         publish(publishing.item("sh010"), project, movie)
     assert publishing.report.ok
-    assert "progress of a publish failed" in caplog.text
+    assert len(told) == 1
+    assert caplog.text.count("progress of a publish failed") == 1
+
+
+@pytest.mark.parametrize("workers", [1, 8])
+def test_publishing_progress_may_make_calls_and_wait_for_them(sandbox, project, movie, workers):
+    """A function that writes to the site how far it is, and waits for that, locks nothing up."""
+    told = []
+    with ShotgunExecutor(sandbox.url, **sandbox.credentials, max_workers=workers) as executor:
+        note = executor.create("Note", {"subject": "0", "project": project}).result()
+
+        def tell(now):
+            told.append(now)
+            executor.update("Note", note["id"], {"subject": str(now.steps_done)}).result(LONG)
+            executor.shotgun.find_one("Note", [["id", "is", note["id"]]])
+
+        with executor.publishing(progress=tell) as publishing:
+            for number in range(5):
+                publish(publishing.item(f"sh{number}"), project, movie)
+        assert publishing.report.ok
+        found = executor.find_one("Note", [["id", "is", note["id"]]], ["subject"]).result()
+    assert found["subject"] == "15", "the last state was not told before the end of the block"
+    assert (told[-1].items_done, told[-1].bytes_sent) == (5, 5_000_000)
+
+
+def test_publishing_goes_on_while_progress_blocks(executor, project, movie, report):
+    """A slow function holds up no step, nor the file; then it is told the newest state only."""
+    gate, told = Gate(), []
+
+    def slow(now):
+        told.append(now)
+        gate(now)
+
+    with executor.publishing(report, progress=slow) as publishing:
+        for number in range(3):
+            publish(publishing.item(f"sh{number}"), project, movie)
+        gate.wait_for(1)
+        wait_until(lambda: all(item.ok for item in publishing.report))
+        wait_until(lambda: [line.get("state") for line in lines(report)].count("done") == 9)
+        assert len(publishing.report) == 3
+        assert len(told) == 1
+        gate.open()
+    assert [now.steps_done for now in told[1:]] == [9]
+
+
+def test_publishing_ends_though_progress_does_not(executor, project, report, caplog, monkeypatch):
+    """A function that never returns is waited for only so long, and the file is complete."""
+    monkeypatch.setattr(teller, "PATIENCE", 0.1)
+    gate = Gate()
+    with executor.publishing(report, progress=gate) as publishing:
+        publishing.item("sh010").create("Note", {"subject": "a", "project": project})
+    assert "waited for no longer" in caplog.text
+    assert [step["state"] for step in lines(report)[1:]] == ["done"]
+    gate.open()
+
+
+def test_publishing_tells_its_progress_without_a_thread(executor, project, monkeypatch):
+    """When no thread can be started (the interpreter exits), the end tells the last state."""
+    told = []
+    start = threading.Thread.start
+
+    def no_thread(thread):
+        if thread.name == "the progress of a publish":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    with executor.publishing(progress=told.append) as publishing:
+        publishing.item("sh010").create("Note", {"subject": "a", "project": project})
+    assert [now.steps_done for now in told] == [1]
 
 
 # One thumbnail for several

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
-import sys
 import threading
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, Optional, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional, cast
 
 from shotgun_executor.commands.terminal import Refused
+from shotgun_executor.file_lock import FileLock
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -19,9 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["ExportFolder", "Whole", "whole_part"]
 
 _MANIFEST = "manifest.json"
-_LOCK = ".lock"
+_LOCK = f".{_MANIFEST}.lock"  # that of a killed program
 _FORMAT = 1
-_BUSY = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
 
 
 class Whole(NamedTuple):
@@ -125,15 +123,19 @@ class ExportFolder:
         Raises:
             Refused: Another program does so now, or the folder cannot be made.
         """
+        lock = FileLock(self._path / _MANIFEST)
         try:
             self._path.mkdir(parents=True, exist_ok=True)
-            file = (self._path / _LOCK).open("w")
+            lock.acquire()
+        except BlockingIOError as error:
+            raise Refused(f"--out: {error}") from None
         except OSError as error:
             raise Refused(f"--out: cannot write to {self._path}: {error.strerror}") from None
-        with file:
-            _take(file, self._path)
+        try:
             self._begin(self._found())
             yield
+        finally:
+            lock.release()
 
     def _begin(self, found: Optional[dict[str, Any]]) -> None:
         if found is not None and self._restart:
@@ -181,20 +183,3 @@ def _check_same(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> No
                 f"{json.dumps(value)}; name another folder, or add --restart to delete what is "
                 f"there"
             )
-
-
-def _take(file: IO[str], path: Path) -> None:
-    """Lock a file until it is closed, however this process ends."""
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in _BUSY:
-            raise Refused(f"--out: another program is exporting to {path}; wait for it") from None
-        # else a file system that knows no locks

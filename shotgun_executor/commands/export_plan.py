@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional, cast
 
 from shotgun_executor.commands.site import check_fields, check_types, find_project
 from shotgun_executor.commands.terminal import Refused, say
@@ -18,6 +18,8 @@ __all__ = ["Plan", "TypePlan", "asked_of", "make_plan", "parse_filters"]
 
 _EMPTY = ("password", "pivot_column")
 """Data types that never read as anything."""
+_SHOWN = 60
+"""Characters of what is wrong that a message repeats."""
 
 
 class TypePlan(NamedTuple):
@@ -52,30 +54,53 @@ def parse_filters(text: Optional[str]) -> list[Any]:
     form = """write JSON like '[["sg_status_list", "is", "ip"]]'"""
     try:
         filters = json.loads(text)
-    except ValueError as error:
-        raise Refused(f"--filters: {error}; {form}") from None
-    if not isinstance(filters, list) or not all(_is_condition(each) for each in filters):
-        raise Refused(f"--filters: this is no list of conditions; {form}")
-    return filters
+        wrong = _wrong_conditions(filters)
+    except (ValueError, RecursionError) as error:
+        raise Refused(f"--filters: this is no JSON: {error}; {form}") from None
+    if wrong is not None:
+        raise Refused(f"--filters: {wrong}; {form}")
+    return cast("list[Any]", filters)
 
 
-def _is_condition(each: Any) -> bool:
-    if isinstance(each, dict):
-        return {"filter_operator", "filters"} <= set(each)
-    return isinstance(each, list) and len(each) >= 3 and isinstance(each[0], str)
+def _wrong_conditions(found: Any) -> Optional[str]:
+    """What is wrong with a list of conditions, as far as can be told without the site."""
+    if not isinstance(found, list):
+        return f"{_shown(found)} is no list of conditions"
+    wrongs = map(_wrong_condition, found)
+    return next((wrong for wrong in wrongs if wrong is not None), None)
 
 
-def asked_of(options: argparse.Namespace, site: str) -> dict[str, Any]:
+def _wrong_condition(found: Any) -> Optional[str]:
+    if isinstance(found, dict):
+        group = cast("dict[str, Any]", found)
+        if not {"filter_operator", "filters"} <= set(group):
+            return f"{_shown(found)} is no group: that has filter_operator and filters"
+        if group["filter_operator"] not in ("all", "any", "and", "or"):
+            return f"the filter_operator of {_shown(found)} is neither all nor any"
+        return _wrong_conditions(group["filters"])
+    condition: list[Any] = found if isinstance(found, list) else []
+    texts = [each for each in condition[:2] if isinstance(each, str) and each]
+    if len(condition) < 3 or len(texts) < 2:
+        return f"{_shown(found)} is no condition: that is a list of field, relation and values"
+    return None
+
+
+def _shown(found: Any) -> str:
+    text = json.dumps(found)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def asked_of(options: argparse.Namespace, filters: list[Any], site: str) -> dict[str, Any]:
     """What a folder must have been asked for, for an export to go on in it."""
     return {
         "site": site,
         "fields": options.fields,
-        "filters": parse_filters(options.filters),
+        "filters": filters,
         "project": options.project,
     }
 
 
-def make_plan(executor: ShotgunExecutor, options: argparse.Namespace) -> Plan:
+def make_plan(executor: ShotgunExecutor, options: argparse.Namespace, filters: list[Any]) -> Plan:
     """Ask the site what there is to read.
 
     Raises:
@@ -90,7 +115,6 @@ def make_plan(executor: ShotgunExecutor, options: argparse.Namespace) -> Plan:
         name: executor.schema_field_read(name) for name in names if name not in options.without
     }
     schema = {name: future.result() for name, future in asked.items()}
-    filters = parse_filters(options.filters)
     types: list[TypePlan] = []
     for name, known in schema.items():
         if options.fields:

@@ -13,7 +13,13 @@ from typing import IO, TYPE_CHECKING, NamedTuple, Optional
 from urllib.parse import urlsplit
 
 from shotgun_executor.commands.export_folder import ExportFolder, whole_part
-from shotgun_executor.commands.export_plan import Plan, TypePlan, asked_of, make_plan
+from shotgun_executor.commands.export_plan import (
+    Plan,
+    TypePlan,
+    asked_of,
+    make_plan,
+    parse_filters,
+)
 from shotgun_executor.commands.site import open_executor, page_size
 from shotgun_executor.commands.terminal import Progress, Refused, say
 from shotgun_executor.commands.texts import line_of
@@ -42,11 +48,12 @@ def export(options: argparse.Namespace) -> int:
         raise Refused("name the entity types to export, or give --all for each that the site has")
     if options.without and not options.all:
         raise Refused("--except goes with --all; leave it out, or the types that you do not want")
+    filters = parse_filters(options.filters)
     path = Path(options.out)
     with open_executor(options) as executor:
-        asked = asked_of(options, _address(executor.base_url))
+        asked = asked_of(options, filters, _address(executor.base_url))
         folder = ExportFolder(path, asked, restart=options.restart)
-        plan = make_plan(executor, options)
+        plan = make_plan(executor, options, filters)
         with folder.locked():
             return _Export(executor, folder, plan, path, options).run()
 

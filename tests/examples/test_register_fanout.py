@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import Counter
 
 import pytest
@@ -58,6 +59,42 @@ def test_register_fanout_uploads_overlap_in_order(run, sandbox, show, files):
     assert [r.bytes_received for r in put] == [500_000] * 3
     linked = [r.arguments["entity_type"] for r in sandbox.requests if r.method == "api_link_file"]
     assert sorted(linked) == ["PublishedFile", "Shot", "Task"]
+
+
+UPLOAD = {"api_get_upload_link_info", "storage_put", "api_link_file"}
+
+
+def test_register_fanout_uploads_after_the_create(run, sandbox, show, files):
+    """The site gets no part of an upload before it has answered the create."""
+    sandbox.hold("create")
+
+    def steer():
+        sandbox.wait_for(1, "create")
+        threading.Event().wait(0.3)  # time enough for uploads that do not wait
+        sandbox.resume()
+
+    join = in_thread(steer)
+    before = len(sandbox.requests)
+    done = run("register_fanout", *files)
+    join()
+    assert done.code == 0, done.out + done.err
+    new = sandbox.requests[before:]
+    (create,) = [request for request in new if request.method == "create"]
+    uploads = [request for request in new if request.method in UPLOAD]
+    assert Counter(request.method for request in uploads) == dict.fromkeys(UPLOAD, 3)
+    assert all(upload.started >= create.started + create.seconds for upload in uploads)
+    batch = max(new, key=lambda request: request.started)
+    assert batch.method == "batch"
+    assert all(batch.started >= upload.started + upload.seconds for upload in uploads)
+
+
+def test_register_fanout_uploads_nothing_without_its_file(run, sandbox, show, files):
+    """When the create is refused, shot and task keep their thumbnails, and the code is 1."""
+    sandbox.fail_next("create", status=400)
+    done = run("register_fanout", *files)
+    assert done.code == 1
+    assert "create PublishedFile" in done.out
+    assert sandbox.counters().requests.get("storage_put", 0) == 0
 
 
 def test_register_fanout_makes_what_it_says(run, show, files):

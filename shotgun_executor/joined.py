@@ -1,0 +1,81 @@
+"""The future of a call that is made together with others, as soon as these have come."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import time
+from typing import TYPE_CHECKING, Any, Optional, TypeVar
+
+from shotgun_executor.future import Future
+from shotgun_executor.signals import in_interrupted_wait
+from shotgun_executor.telling import tell_rest
+
+if TYPE_CHECKING:
+    from shotgun_executor.dispatch import Dispatch
+
+__all__ = ["JoinedFuture"]
+
+T = TypeVar("T")
+
+
+class JoinedFuture(Future[T]):
+    """A future that no call of its own resolves.
+
+    Subclasses say for what it waits (``_part``; None once it has its outcome), how that is taken
+    back (:meth:`_withdraw`), and what a worker does meanwhile (:meth:`_step`).
+    """
+
+    _part: Optional[Any]
+
+    def __init__(self, dispatch: Dispatch, part: Any) -> None:
+        super().__init__()
+        self._part = part
+        self._dispatch = dispatch
+
+    def cancel(self, *, abort: bool = False) -> bool:
+        """Take the call back, unless what it is a part of is being sent, or was."""
+        if self._cancelled_late:
+            return True
+        part = self._part
+        if part is not None and in_interrupted_wait():
+            started = self.running() or self.done()
+            return self.cancelled() if started else self._cancel_elsewhere(self._dispatch, abort)
+        if not concurrent.futures.Future.cancel(self):
+            return False
+        if part is not None:
+            self._withdraw(part)
+        self._raise_caught()
+        return True
+
+    def cancel_soon(self) -> None:
+        """Cancel the call before a worker would take another. For destructors."""
+        self._dispatch.cancel_soon(self)
+
+    @property
+    def on_worker(self) -> bool:
+        """Whether the current thread is a worker of the executor that this call waits for."""
+        return self._part is not None and self._dispatch.on_worker
+
+    def _help(self, timeout: Optional[float]) -> Optional[float]:
+        """On a worker: have it gathered, sent and made, if nobody else does. What is left."""
+        if self._part is None:
+            return timeout
+        self._dispatch.check_process()
+        tell_rest()
+        if not self._dispatch.on_worker:
+            return timeout
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not self.done():
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                return 0.0
+            self._step(left, deadline)
+        return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+    def _withdraw(self, part: Any) -> None:
+        """It was cancelled: notify who waits for it, unless somebody else does."""
+        raise NotImplementedError
+
+    def _step(self, left: Optional[float], deadline: Optional[float]) -> None:
+        """One step towards the outcome, in *left* seconds: until the *deadline*."""
+        raise NotImplementedError  # what it waits for is what the subclasses are about

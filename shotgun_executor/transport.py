@@ -285,6 +285,8 @@ class Transport:
     ) -> tuple[Answer, bytes]:
         """Send a request and read the whole answer, as httplib2 does it.
 
+        A redirection from https to http is not followed: the answer is that redirection.
+
         Raises:
             ServerNotFoundError: The name of the site is unknown.
             OSError: The connection failed; ``socket.timeout`` if a limit was reached.
@@ -306,7 +308,10 @@ class Transport:
                     return answer, content
                 raise RedirectMissingLocation("no location to go to", answer, content)  # type: ignore[no-untyped-call]  # likewise
             redirections -= 1
-            url = urllib.parse.urljoin(url, answer["location"])
+            place = urllib.parse.urljoin(url, answer["location"])
+            if url.lower().startswith("https:") and not place.lower().startswith("https:"):
+                return answer, content  # what was sent under TLS has secrets in it
+            url = place
             if answer.status in (302, 303):
                 method, body = "GET", None
             headers = {k: v for k, v in (headers or {}).items() if k.lower() != "authorization"}

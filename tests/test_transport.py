@@ -413,6 +413,24 @@ def test_transport_tls_answer_that_is_too_long_is_not_read_by_the_next_call(tls,
         assert server.connections == 4
 
 
+@pytest.mark.parametrize("status", [303, 308])
+def test_transport_takes_no_secret_out_of_tls(tls, ca_file, status):
+    """A redirection to plain HTTP is an error, and nothing is sent there."""
+    with serving(site) as plain:
+
+        def redirect(peer):
+            while peer.read() is not None:
+                peer.answer(b"", status, f"Location: {plain.url}/api3/json\r\n")
+
+        with serving(redirect, tls) as server, pool_for(server.url, ca_certs=ca_file) as sg:
+            with pytest.raises(shotgun_api3.ProtocolError) as raised:
+                sg.create("Shot", {"code": "a"})
+            assert raised.value.errcode == status
+            assert not outcome_unknown(raised.value)
+            assert len(server.requests) == 1
+        assert plain.connections == 0
+
+
 # Proxies
 
 

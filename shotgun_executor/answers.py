@@ -17,6 +17,7 @@ __all__ = ["Answer", "AnswerReader", "decompress"]
 
 _LONGEST_HEAD = 256 * 1024
 _LONGEST_LINE = 64 * 1024
+_MOST_INTERIM = 100  # heads such as "100 Continue" before that of the answer
 # What is received at a time, into a buffer that is there already; a larger body has its own.
 _PIECE = 32 * 1024
 _LARGE_PIECE = 4 * 1024 * 1024
@@ -84,14 +85,14 @@ class AnswerReader:
 
     def head(self, method: str) -> Answer:
         """The head of the answer to a request of *method*."""
-        while True:
+        for _ in range(_MOST_INTERIM):
             answer = _parse_head(self._read_head())
-            if not 100 <= answer.status < 200:
-                break
             if answer.status == 101:
                 raise http.client.BadStatusLine("101: nobody asked for another protocol")
-        _find_end(answer, method)
-        return answer
+            if not 100 <= answer.status < 200:
+                _find_end(answer, method)
+                return answer
+        raise http.client.HTTPException(f"more than {_MOST_INTERIM} answers before the answer")
 
     def body(self, answer: Answer) -> bytes:
         """The whole body that belongs to *answer*, as it was sent."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Optional
 from shotgun_executor.call import DELAYED, TAKEN, End, State
 from shotgun_executor.needs import Need, dependency_failed, failure_of
 from shotgun_executor.opening import Aborted
-from shotgun_executor.retry import Sent, sent_of
+from shotgun_executor.retry import Sent, sent_of, wrote
 from shotgun_executor.runner import Runner
 from shotgun_executor.telling import Telling
 from shotgun_executor.waiting import help_along
@@ -174,7 +174,8 @@ class Aside(Workers):
             False if it is not to be made again.
         """
         if isinstance(error, Aborted):  # by somebody for a call that waits for this one
-            again = attempts.only_reads or sent_of(error) is Sent.NOTHING
+            only_read = attempts.only_reads and not wrote(error)
+            again = only_read or sent_of(error) is Sent.NOTHING
             pause = 0.0 if again else None
         else:
             pause = attempts.pause_after(error)

@@ -112,7 +112,7 @@ class Call:
         "args",
         "attempts",
         "blocked",
-        "connection",
+        "connections",
         "context",
         "counted",
         "deadline",
@@ -182,8 +182,9 @@ class Call:
         # What workers that wait for it while it runs sleep on.
         self.watchers: Optional[list[threading.Event]] = None
         self.end: Optional[End] = None  # why it is to end while it runs
-        # The connection that it uses, with the number that tells this use from later ones.
-        self.connection: Optional[tuple[Connection, int]] = None
+        # The connections that it uses, each within the use of the one before, with the numbers that
+        # tell these uses from later ones.
+        self.connections: tuple[tuple[Connection, int], ...] = ()
         self.ring: Optional[Ring] = None  # what ends it at its deadline
         self.keep: Any = None  # the executor, while the call waits for more than a worker
         # When it came to be where it is, and how long it was in each state before.

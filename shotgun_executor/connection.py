@@ -47,6 +47,7 @@ from shotgun_executor.transport import Phase, Transport
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
 
+    from shotgun_executor.memory import Memory
     from shotgun_executor.page import PageRead
     from shotgun_executor.prototype import Prototype
 
@@ -71,6 +72,9 @@ class Connection:
 
     * A request that did not end in a whole answer (an exception, Ctrl-C) closes the connection
       before the next one is sent: no call ever reads the answer to another.
+    * While a request is under way no other can begin, be it of another thread, or of what runs in
+      the middle of it on the same one: a function that is told of the progress of an upload, a
+      destructor, a signal handler. Such a call is refused.
     * :meth:`close` may be called from any thread. It closes at once, or, while a request is under
       way, when that ends.
     * :meth:`abort` may be called from any thread, and ends the call that is under way: the thread
@@ -85,6 +89,8 @@ class Connection:
         self.switch = AbortSwitch()
         self.trace = Trace()  # of the call that is under way
         self.made: list[dict[str, Any]] = []  # the entities that the call has created
+        # What the call has stored of its file, if it can be put aside and made again from there.
+        self.memory: Optional[Memory] = None
         self.call_number = 0  # of that call; each gets the next one
         self.page: Optional[PageRead] = None  # what the next `read` of the client is to ask for
         self._running = False  # within run(): a call within is part of that one
@@ -93,7 +99,8 @@ class Connection:
         # The state of the socket. Guarded by _lock, which may be taken by a garbage collection
         # that runs while this very thread holds it.
         self._lock = threading.RLock()
-        self._sending: Optional[int] = None  # the thread whose request is under way
+        # The thread whose request is under way; or was when Ctrl-C came, at the worst moment.
+        self._sending: Optional[int] = None
         self._unclean = False  # what is left on the socket is not ours to read: close it first
         self._unwanted = False  # close it when the request that is under way has ended
         if isinstance(self.client, Shotgun):
@@ -110,13 +117,17 @@ class Connection:
         if outer is None:
             self._begin_call()
             self._running = True
-        trace = self.trace = Trace()
+            trace = self.trace
+        else:
+            trace = self.trace = Trace()
+        memory, self.memory = self.memory, None
         try:
             return function(self._refreshed(), *args, **kwargs)
         except Exception as error:
             error._sent = trace.sent  # type: ignore[attr-defined]  # read by sent_of()
             raise
         finally:
+            self.memory = memory
             if outer is None:
                 self._running = False
                 self._end_call()
@@ -240,7 +251,7 @@ class Connection:
         self._sending, self._unclean = None, True
 
     def give_back(self) -> bool:
-        """Get ready for another holder; False if another thread is still in a request.
+        """Get ready for another holder; False if a request is still under way.
 
         Such a connection is for nobody else: it is closed when that request ends.
         """
@@ -248,25 +259,41 @@ class Connection:
         with self._lock:
             self.lent = False
             self.idle_since = time.monotonic()
-            if self._sending not in (None, threading.get_ident()):
+            if self._sending is not None:
                 self._unwanted = True
                 return False
-            self._sending = None  # of a request of ours that was interrupted on its way
             if self._unclean:
                 self._close_client()
         return True
 
+    @property
+    def in_request_here(self) -> bool:
+        """Whether this very thread is in a request: what it calls now needs another connection."""
+        return self._sending == threading.get_ident()
+
     def refuse_others(self) -> None:
-        """Refuse a thread that comes while another is in a request."""
-        if self._sending not in (None, threading.get_ident()):
+        """Refuse what comes while a request is under way.
+
+        Raises:
+            RuntimeError: One is.
+        """
+        if self._sending is None:
+            return
+        if not self.in_request_here:
             raise RuntimeError(
                 "another thread is in a request on this connection; each thread needs its own"
             )
+        raise RuntimeError(
+            "this client is in the middle of a request: what is called within one, such as a "
+            "function that is told of the progress of an upload, must use the executor, its "
+            "`shotgun` or a pool, which take another connection for it"
+        )
 
     def begin_request(self) -> None:
         """Called before each request; unclean until :meth:`end_request` says otherwise."""
         if not self.lent:
             raise given_back()
+        self.refuse_others()
         if self.switch.thrown:
             raise Aborted
         self.trace.began()
@@ -376,8 +403,9 @@ class _PooledShotgun(Shotgun):
 
     def upload(self, *args: Any, **kwargs: Any) -> int:
         """As in ``Shotgun``; the id is remembered, should a later step fail."""
+        connection = connection_of(self)
         number = super().upload(*args, **kwargs)
-        connection_of(self).made.append({"type": "Attachment", "id": number})
+        connection.made.append({"type": "Attachment", "id": number})
         return number
 
     def create(self, *args: Any, **kwargs: Any) -> Any:

@@ -38,12 +38,15 @@ from shotgun_executor.facade import TransparentShotgun
 from shotgun_executor.finding import find_first_page
 from shotgun_executor.inherited import inherited, passed_on
 from shotgun_executor.limit import Limit
+from shotgun_executor.memory import Memory
 from shotgun_executor.mirror import (
     PRIVATE,
+    UPLOADS,
     FutureMethods,
     check_arguments,
     invoke,
     invoke_filled,
+    invoke_upload,
     invoke_with_ids,
     within,
 )
@@ -446,6 +449,10 @@ class ShotgunExecutor(Submitting, BulkReads, Thumbnails, FutureMethods, ThreadPo
             label = name  # the first argument is a login
         else:
             run = self._leases.run
+        if name in UPLOADS:
+            invoke_it = functools.partial(
+                invoke_upload, Memory(self._dispatch.can_repeat), invoke_it
+            )
         self._fence(name)
         try:
             return self._dispatch.submit(

@@ -25,7 +25,7 @@ from shotgun_executor.contract import ProxyError, ServerNotFoundError
 from shotgun_executor.errors import UploadError
 from shotgun_executor.opening import Aborted, Proxy
 from shotgun_executor.outcome import add_text, mark_unknown, unknown_form
-from shotgun_executor.retry import Sent, give_up
+from shotgun_executor.retry import Sent, blame_storage, give_up, given_up, was_refused
 from shotgun_executor.session import is_sign_in_page
 from shotgun_executor.transport import Phase, place_of
 
@@ -64,8 +64,12 @@ def upload_progress(callback: Callable[[int, int], object]) -> Generator[None, N
             sg.upload("Version", 12, "sh010.mov", field_name="sg_uploaded_movie")
 
     It is called on the thread that sends, with the bytes of the file that were sent and those that
-    it has. When a part is sent again, the count goes back. What it raises ends the upload. Within
-    another such block, both are told.
+    it has. When a part is sent again, the count goes back. What it raises ends the upload, and comes
+    out as it is. Within another such block, both are told.
+
+    It may make calls: through an executor, its ``shotgun`` or a pool, which take another connection
+    for them. The client that sends refuses them, with a ``RuntimeError``. *callback* is not told of
+    what it uploads itself. The upload waits meanwhile, and the site may not wait for long.
     """
     outer = _progress.get()
 
@@ -77,6 +81,18 @@ def upload_progress(callback: Callable[[int, int], object]) -> Generator[None, N
     token = _progress.set(callback if outer is None else both)
     try:
         yield
+    finally:
+        _progress.reset(token)
+
+
+def _tell(report: Callable[[int, int], object], sent: int, total: int) -> None:
+    """Call *report*, which is not to be told of what it uploads itself."""
+    token = _progress.set(None)
+    try:
+        report(sent, total)
+    except Exception as error:
+        give_up(error)  # it is not of the request: whatever it is, the upload ends by it
+        raise
     finally:
         _progress.reset(token)
 
@@ -100,6 +116,15 @@ class FilePart:
         self._before = before
         self._total = size if total is None else total
 
+    @property
+    def identity(self) -> Optional[tuple[int, ...]]:
+        """Equal for what is the same part of the same file, unchanged; None if nobody can tell."""
+        try:
+            stat = os.fstat(self._file.fileno())
+        except (AttributeError, OSError, ValueError):
+            return None
+        return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, self._start, self.size)
+
     def pieces(self) -> Iterator[bytes]:
         """All of it, from the start.
 
@@ -116,7 +141,7 @@ class FilePart:
             yield piece
             left -= len(piece)
             if report is not None:
-                report(self._before + self.size - left, self._total)
+                _tell(report, self._before + self.size - left, self._total)
 
     def read(self, size: int = -1) -> bytes:
         """As of a file, for who overrides what sends it."""
@@ -185,38 +210,49 @@ class FileRequests:
         self._proxy_for = proxy_for
         self._agent = agent
 
-    def send_form(self, url: str, params: Mapping[str, Any]) -> str:
-        """Send a form and return the text of the answer.
+    def send_form(self, url: str, params: Mapping[str, Any], auth: Mapping[str, Any]) -> str:
+        """Send a form, with *auth* in it, and return the text of the answer.
 
         Raises:
             UploadError: It failed, with the HTTP status if there was one. If it is not known
                 whether the site carried it out, it says so.
         """
         path = urllib.parse.urlsplit(url).path
-        body, kind = _encoded(params)
+        body, kind = _encoded({**params, **auth})
         headers = {"Content-Type": kind}
-        if path in _ASKING:
-            _, content = self._repeated("POST", url, body, headers)
-        else:
-            writes = path != _COMPLETING
-            try:
-                _, content = self._checked("POST", url, body, headers, writes=writes)
-                if writes:
-                    self._judge(url, content)
-            except BaseException as error:
-                if self._connection.trace.last is Sent.UNKNOWN:
-                    mark_unknown(error, unknown_form(path, params))
-                raise
+        if path in _ASKING or path == _COMPLETING:
+            asked = (path, tuple((name, str(params[name])) for name in params if name not in auth))
+            return self._asked(asked, url, body, headers)
+        try:
+            _, content = self._checked("POST", url, body, headers, writes=True)
+            self._judge(url, content)
+        except BaseException as error:
+            if self._connection.trace.last is Sent.UNKNOWN:
+                mark_unknown(error, unknown_form(path, {**params, **auth}))
+            raise
         return content.decode("utf-8")
 
-    def put(self, url: str, body: Body, kind: str) -> Optional[str]:
-        """Store *body*; from its start again if the storage fails. Returns its tag, if it has one.
+    def put(self, url: str, part: FilePart, kind: str) -> Optional[str]:
+        """Store *part*; from its start again if the storage fails. Returns its tag, if it has one.
 
         Raises:
             UploadError: It failed.
         """
-        answer, _ = self._repeated("PUT", url, body, {"Content-Type": kind})
-        return answer.get("etag")
+        memory, identity = self._connection.memory, part.identity
+        if memory is not None and identity is None:
+            memory.forget()  # whether it is the same in the next attempt, nobody can tell
+        known = None if memory is None else memory.answer_to((url, identity))
+        if known is not None:
+            return known or None
+        try:
+            answer, _ = self._repeated("PUT", url, part, {"Content-Type": kind})
+        except UploadError as error:
+            blame_storage(error)
+            raise
+        tag = answer.get("etag")
+        if memory is not None and identity is not None:
+            memory.stored((url, identity), tag or "")
+        return tag
 
     def download(
         self, url: str, target: Optional[Target], cookies: Optional[http.cookiejar.CookieJar]
@@ -255,16 +291,52 @@ class FileRequests:
         shown = content[:200].decode("utf-8", "replace")
         raise UploadError(f"POST {_shown(url)} was not answered as a form is: {shown!r}")
 
+    def _asked(
+        self,
+        asked: tuple[str, object],
+        url: str,
+        body: Union[bytes, Body],
+        headers: Mapping[str, str],
+    ) -> str:
+        """The answer to a form that changes nothing that anybody sees."""
+        memory = self._connection.memory
+        known = None if memory is None else memory.answer_to(asked)
+        if known is not None:
+            return known
+        if asked[0] == _COMPLETING:
+            try:
+                _, content = self._checked("POST", url, body, headers, writes=False)
+            except BaseException as error:
+                if memory is not None and not was_refused(error):
+                    memory.forget()  # the parts may be put together by now, and are no parts then
+                raise
+        else:
+            _, content = self._repeated("POST", url, body, headers)
+        text = content.decode("utf-8")
+        if memory is not None and text.startswith("1"):
+            (memory.stored if asked[0] == _COMPLETING else memory.asked)(asked, text)
+        return text
+
     def _repeated(
         self, method: str, url: str, body: Union[bytes, Body], headers: Mapping[str, str]
     ) -> tuple[Answer, bytes]:
-        """A request that does no harm if it is sent again."""
-        repeats = self._connection.prototype.repeats
+        """A request that does no harm if it is sent again.
+
+        By whoever makes the whole call again, if that can wait without this thread; else here.
+        """
+        connection = self._connection
+        memory, repeats = connection.memory, connection.prototype.repeats
         began = time.monotonic()
         for attempt in itertools.count(1):
             try:
                 done = self._checked(method, url, body, headers, writes=False)
             except UploadError as error:
+                if given_up(error):
+                    raise
+                wrote = connection.trace.sent is not Sent.NOTHING
+                if memory is not None and memory.can_repeat() and not wrote:
+                    memory.failed(error)
+                    raise
                 elapsed = time.monotonic() - began
                 verdict = repeats.after_harmless(error, attempt, elapsed=elapsed)
                 if verdict.after is None:
@@ -272,7 +344,7 @@ class FileRequests:
                     raise
             else:
                 return done
-            self._connection.pause(verdict.after)
+            connection.pause(verdict.after)
         raise AssertionError("unreachable")
 
     def _checked(
@@ -296,6 +368,8 @@ class FileRequests:
         except Aborted:
             raise
         except _FAILURES as error:
+            if given_up(error):
+                raise
             raise UploadError(f"{what} failed: {error}") from error
         if answer.status >= 300:
             text = f"{what} failed: HTTP Error {answer.status}: {answer.reason}"
@@ -312,16 +386,17 @@ class FileRequests:
         writes: bool,
     ) -> tuple[Answer, bytes]:
         connection = self._connection
+        transport: Optional[Transport] = None
         clean = False
         connection.begin_request()
-        transport = self._transport()  # a failure before has closed the last one
-        transport.phase = Phase.NOTHING
         try:
+            transport = self._transport()  # a failure before has closed the last one
+            transport.phase = Phase.NOTHING
             channel, answer = self._begin(transport, method, url, body, headers)
             content = transport.read(channel, answer)
             clean = True
         except BaseException:
-            if writes:
+            if writes and transport is not None:
                 connection.trace.failed(transport.phase)
             raise
         finally:
@@ -360,8 +435,8 @@ class FileRequests:
             headers = {"Cookie": request.get_header("Cookie", "")}
         clean = False
         connection.begin_request()
-        transport = self._transport()
         try:
+            transport = self._transport()
             sent = {name: value for name, value in headers.items() if value}
             channel, answer = self._begin(transport, "GET", url, None, sent)
             content = b""

@@ -210,8 +210,7 @@ class _OwnFiles(Shotgun):
         connection = connection_of(self)
 
         def send() -> str:
-            params.update(self._auth_params())
-            text = requests.send_form(url, params)
+            text = requests.send_form(url, params, self._auth_params())
             if session_token_in_use(self.config) and _refuses_session(text):
                 connection.trace.refused()
                 raise AuthenticationFault(f"POST {url} was refused: {text[2:].strip()}")

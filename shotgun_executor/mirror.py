@@ -11,6 +11,7 @@ from shotgun_api3.shotgun import Shotgun
 
 from shotgun_executor.connection import own_class
 from shotgun_executor.filling import as_id, as_type, filled
+from shotgun_executor.methods import connection_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from typing_extensions import Concatenate, ParamSpec
 
     from shotgun_executor.future import Future
+    from shotgun_executor.memory import Memory
 
     P = ParamSpec("P")
 
@@ -25,10 +27,12 @@ __all__ = [
     "ENTITY_PARTS",
     "LOCAL",
     "PRIVATE",
+    "UPLOADS",
     "FutureMethods",
     "check_arguments",
     "invoke",
     "invoke_filled",
+    "invoke_upload",
     "invoke_with_ids",
     "public_methods",
     "within",
@@ -54,6 +58,10 @@ LOCAL = frozenset(
 
 # What changes the identity of the client while it runs, and so gets a connection of its own.
 PRIVATE = frozenset({"authenticate_human_user"})
+
+
+# What sends a file.
+UPLOADS = frozenset({"share_thumbnail", "upload", "upload_filmstrip_thumbnail", "upload_thumbnail"})
 
 
 # What an entity stands for where it is given for one of these.
@@ -97,6 +105,38 @@ def invoke_with_ids(client: Any, name: str, args: Sequence[Any], kwargs: Mapping
     return getattr(client, name)(*args, **kwargs)
 
 
+def invoke_upload(
+    memory: Memory,
+    invoke_it: Callable[..., Any],
+    client: Any,
+    name: str,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+) -> Any:
+    """Call the method *name*, which uploads, by *invoke_it*, and go on with what is in *memory*."""
+    cls: Any = type(client)
+    if not _uploads_as_official(cls):
+        return invoke_it(client, name, args, kwargs)
+    connection = connection_of(client)
+    memory.begin()
+    connection.memory = memory
+    try:
+        return invoke_it(client, name, args, kwargs)
+    finally:
+        connection.memory = None
+
+
+@functools.cache
+def _uploads_as_official(cls: type) -> bool:
+    """Whether nobody has changed how *cls* uploads: a way of the user's may cost much, or write."""
+    own: Any = own_class(cls)
+    return issubclass(cls, Shotgun) and all(
+        getattr(own, name) is member
+        for name, member in inspect.getmembers(Shotgun, inspect.isfunction)
+        if "upload" in name or "thumbnail" in name or name == "_send_form"
+    )
+
+
 def within(
     client: Any, timeout: float, function: Callable[..., Any], /, *args: Any, **kwargs: Any
 ) -> Any:
@@ -129,10 +169,16 @@ def _ids(cls: type, name: str) -> tuple[tuple[int, str], ...]:
 
 def check_arguments(cls: type, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
     """Raise the TypeError that a call with wrong arguments would raise, before it is queued."""
+    _check_shape(cls, name, len(args), tuple(kwargs))
+
+
+@functools.lru_cache(maxsize=2048)  # what passes is remembered: a program calls in few ways
+def _check_shape(cls: type, name: str, count: int, keywords: tuple[str, ...]) -> None:
+    """Whether they fit depends on how many there are, and on their names, not on their values."""
     signature = _signature(cls, name)
     if signature is not None:
         try:
-            signature.bind(None, *args, **kwargs)
+            signature.bind(None, *(None,) * count, **dict.fromkeys(keywords))
         except TypeError as error:
             raise TypeError(f"{name}() {error}") from None
 

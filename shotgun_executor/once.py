@@ -38,6 +38,8 @@ class Once(Generic[T]):
     @property
     def known(self) -> bool:
         """Whether the value is made."""
+        if self._value is not _ABSENT:
+            return True
         made = self._made
         return made is not None and made.done()
 

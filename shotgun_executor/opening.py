@@ -115,10 +115,11 @@ class AbortSwitch:
                 raise Aborted
             self._guarded = blocked
 
-    def release(self) -> None:
-        """The thread is blocked no more."""
+    def release(self, blocked: Union[socket.socket, threading.Event, None] = None) -> None:
+        """The thread is blocked no more; or not on this one, which may be closed by another."""
         with self._lock:
-            self._guarded = None
+            if blocked is None or self._guarded is blocked:
+                self._guarded = None
 
     def abort(self) -> None:
         """Wake the thread; from any thread."""
@@ -300,7 +301,7 @@ def _secured(
     """The rest of the way: through the proxy, and into TLS."""
     clock.share(sock, 1)
     if route.proxy is not None and route.proxy.tunnel:
-        _ask_for_tunnel(sock, route, route.proxy)
+        _ask_for_tunnel(sock, route, route.proxy, clock)
     if context is None:
         return sock
     clock.share(sock, 1)
@@ -316,13 +317,13 @@ def _secured(
     return secured
 
 
-def _ask_for_tunnel(sock: socket.socket, route: Route, proxy: Proxy) -> None:
+def _ask_for_tunnel(sock: socket.socket, route: Route, proxy: Proxy, clock: _Clock) -> None:
     """CONNECT, as the official client does it: for plain HTTP too."""
     lines = [f"CONNECT {route.host}:{route.port} HTTP/1.1", f"Host: {route.host}"]
     if proxy.authorization is not None:
         lines.append(f"Proxy-Authorization: {proxy.authorization}")
     sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
-    words = _tunnel_answer(sock).splitlines()[0].split(b" ", 2)
+    words = _tunnel_answer(sock, clock).splitlines()[0].split(b" ", 2)
     if words[0] not in (b"HTTP/1.0", b"HTTP/1.1") or not words[1:] or not words[1].isdigit():
         raise http.client.BadStatusLine("the proxy did not answer in HTTP")
     if words[1] != b"200":
@@ -330,10 +331,13 @@ def _ask_for_tunnel(sock: socket.socket, route: Route, proxy: Proxy) -> None:
         raise ProxyError((int(words[1]), reason))
 
 
-def _tunnel_answer(sock: socket.socket) -> bytes:
+def _tunnel_answer(sock: socket.socket, clock: _Clock) -> bytes:
     """The head of the proxy's answer, and not a byte more: what follows belongs to the tunnel."""
     answer = bytearray()
     while not answer.endswith(b"\r\n\r\n"):
+        if clock.over:
+            raise socket.timeout("the proxy took too long to open the connection")
+        clock.share(sock, 1)
         byte = sock.recv(1)
         if not byte or len(answer) > 65536:
             raise ConnectionResetError("the proxy closed the connection instead of opening it")

@@ -32,12 +32,16 @@ def _copy(value: Any, futures: _Futures) -> Any:
     kind = type(value)
     if kind in _ATOMS:
         return value
+    # Looked at here first: most of what a container holds is an atom, and a call costs more.
     if kind is dict:
-        return {key: _copy(item, futures) for key, item in value.items()}
+        return {
+            key: item if type(item) in _ATOMS else _copy(item, futures)
+            for key, item in value.items()
+        }
     if kind is list:
-        return [_copy(item, futures) for item in value]
+        return [item if type(item) in _ATOMS else _copy(item, futures) for item in value]
     if kind is tuple:
-        return tuple([_copy(item, futures) for item in value])
+        return tuple([item if type(item) in _ATOMS else _copy(item, futures) for item in value])
     if kind is set:
         return set(value)
     if isinstance(value, (dict, list)):

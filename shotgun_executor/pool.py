@@ -287,7 +287,10 @@ class _Waiter:
 
 
 class ThreadLeases:
-    """The lease that each thread holds: taken at its first need, lost when the thread ends."""
+    """The lease that each thread holds: taken at its first need, lost when the thread ends.
+
+    A call within a request has one of its own.
+    """
 
     def __init__(self, pool: ConnectionPool) -> None:
         self._pool = pool
@@ -303,11 +306,26 @@ class ThreadLeases:
         self._use = weakref.WeakMethod(use)
 
     def run(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """``function(client, *args, **kwargs)`` with the connection of this thread."""
+        """``function(client, *args, **kwargs)`` with the connection of this thread.
+
+        With another one if the thread is in a request on that: a function that is told of the
+        progress of an upload makes calls, or a destructor.
+        """
         lease: Optional[Lease] = getattr(self._local, "lease", None)
         if lease is None:
             lease = self._local.lease = self._pool.lease()
         connection = lease.connection
+        if not connection.in_request_here:
+            return self._run_on(connection, function, *args, **kwargs)
+        beside = self._pool.lease()
+        try:
+            return self._run_on(beside.connection, function, *args, **kwargs)
+        finally:
+            beside.release()
+
+    def _run_on(
+        self, connection: Connection, function: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> Any:
         use = None if self._use is None else self._use()
         if use is None:
             return connection.run(function, *args, **kwargs)

@@ -36,12 +36,16 @@ __all__ = [
     "Sent",
     "Trace",
     "Verdict",
+    "blame_storage",
     "give_up",
+    "given_up",
     "is_overload",
     "is_read",
     "is_read_request",
     "sent_of",
     "verdict",
+    "was_refused",
+    "wrote",
 ]
 
 READS: Mapping[str, tuple[str, ...]] = {
@@ -164,9 +168,30 @@ def sent_of(error: BaseException) -> Sent:
     return sent if isinstance(sent, Sent) else Sent.UNKNOWN
 
 
+def wrote(error: BaseException) -> bool:
+    """Whether *error* is known to be of a call that has sent something which writes.
+
+    A method that reads does not; in a user's class it may.
+    """
+    return getattr(error, "_sent", Sent.NOTHING) is not Sent.NOTHING
+
+
 def give_up(error: Exception) -> None:
-    """A part of a call was repeated as often as it may be: the whole is not made again for it."""
+    """The whole is not made again for *error*, nor is any part of it.
+
+    A part was repeated as often as it may be, or a function of the user's has raised it.
+    """
     error._given_up = True  # type: ignore[attr-defined]  # any error takes attributes
+
+
+def given_up(error: BaseException) -> bool:
+    """Whether what *error* has ended is not to be made again for it."""
+    return bool(getattr(error, "_given_up", False))
+
+
+def blame_storage(error: Exception) -> None:
+    """*error* is of the storage for files, and tells nothing of the site."""
+    error._of_storage = True  # type: ignore[attr-defined]  # any error takes attributes
 
 
 class Verdict(NamedTuple):
@@ -303,13 +328,20 @@ class Repeats:
             elapsed: Seconds since the first attempt began.
             policy: Instead of that of the pool.
         """
-        if getattr(error, "_given_up", False):
-            return Verdict(False, None, "a part of the call was made again often enough")
+        if given_up(error):
+            return Verdict(False, None, "what has raised it is not made again")
+        if is_read(method) and wrote(error):
+            return Verdict(False, None, f"{method} of this class writes, too")
         found = verdict(method, error, sent_of(error))
         return self._limited(found, attempt, elapsed, policy or self.policy)
 
     def after_harmless(
-        self, error: BaseException, attempt: int, *, elapsed: float = 0.0
+        self,
+        error: BaseException,
+        attempt: int,
+        *,
+        elapsed: float = 0.0,
+        policy: Optional[Retries] = None,
     ) -> Verdict:
         """The same for a request that does no harm if it is sent again: a part of an upload."""
         passing = passing_reason(error)
@@ -318,7 +350,7 @@ class Repeats:
         if passing is None:
             return Verdict(False, None, f"{type(error).__name__} does not pass by itself")
         found = Verdict(True, retry_after_of(error), passing)
-        return self._limited(found, attempt, elapsed, self.policy)
+        return self._limited(found, attempt, elapsed, policy or self.policy)
 
     def _limited(self, found: Verdict, attempt: int, elapsed: float, policy: Retries) -> Verdict:
         """What the policy and the budget leave of a verdict."""
@@ -380,9 +412,14 @@ def passing_reason(error: BaseException) -> Optional[str]:
 
 def is_overload(error: BaseException) -> bool:
     """Whether *error* tells that the site has too much to do: 429, 503, or silence."""
-    if isinstance(error, (Aborted, PoolTimeout)):
+    if isinstance(error, (Aborted, PoolTimeout)) or getattr(error, "_of_storage", False):
         return False
     return status_of(error) in (429, 503) or isinstance(error, (socket.timeout, TimeoutError))
+
+
+def was_refused(error: BaseException) -> bool:
+    """Whether *error* tells that the site has carried nothing out: 429 and 503."""
+    return status_of(error) in _NOT_CARRIED_OUT
 
 
 def status_of(error: BaseException) -> Optional[int]:
@@ -408,7 +445,7 @@ def parse_retry_after(value: Optional[str], now: Optional[float] = None) -> Opti
     if value.isascii() and value.isdigit():
         return float(value[:12])
     try:
-        then = email.utils.parsedate_to_datetime(value)
-    except (TypeError, ValueError, IndexError):
-        return None
-    return max(0.0, then.timestamp() - (time.time() if now is None else now))
+        then = email.utils.parsedate_to_datetime(value).timestamp()
+    except (TypeError, ValueError, IndexError, OverflowError, OSError):
+        return None  # no date, or one that this system cannot count with
+    return max(0.0, then - (time.time() if now is None else now))

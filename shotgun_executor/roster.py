@@ -129,6 +129,10 @@ class Roster:
         """Whether the current thread runs a call or resolves others: then it must not wait."""
         return self.on_worker or getattr(self._here, "resolving", False)
 
+    def can_repeat(self) -> bool:
+        """Whether calls may be made again later; not at exit, nor when all is to end."""
+        return not self._hurried
+
     # What is counted along.
 
     @property

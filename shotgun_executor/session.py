@@ -18,6 +18,7 @@ from shotgun_api3.shotgun import AuthenticationFault, ShotgunError
 
 from shotgun_executor.errors import bare_error, same_error
 from shotgun_executor.outcome import add_text
+from shotgun_executor.retry import given_up
 
 if TYPE_CHECKING:
     from shotgun_executor.connection import Connection
@@ -310,6 +311,8 @@ def in_session(connection: Connection, attempt: Callable[[], T]) -> T:
             result = attempt()
         except (ShotgunError, ProtocolError) as error:
             if token is None or repeats == _MOST_REPEATS or not signed_out(error):
+                raise
+            if given_up(error):  # of another call, that a function of the user's has made within
                 raise
             _take_new_token(connection, token, error)
         else:

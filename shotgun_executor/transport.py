@@ -116,7 +116,7 @@ class Channel:
             self._write(wire, head + body if body else head, last=True)
         else:
             self._write(wire, head, last=False)
-            self._stream(wire, body)
+            self._stream(wire, body, length)
 
     def answer(self, method: str) -> Answer:
         """The head of the answer to the request that was sent."""
@@ -160,7 +160,7 @@ class Channel:
         wire, self._wire, self._reader = self._wire, None, None
         if wire is not None:
             try:
-                self._switch.release()
+                self._switch.release(wire.sock)
             finally:
                 wire.sock.close()
             self._shared.counters.closed(reason)
@@ -204,14 +204,15 @@ class Channel:
             raise
         return True
 
-    def _stream(self, wire: Wire, body: Union[bytes, Body]) -> None:
+    def _stream(self, wire: Wire, body: Union[bytes, Body], left: int) -> None:
         """Send *body* piece by piece, until the site answers: then it will not read the rest."""
         pieces = _slices(body) if isinstance(body, bytes) else body.pieces()
         for piece in pieces:
             if wire.readable():
                 return
+            left -= len(piece)
             try:
-                if not self._write(wire, piece, last=False):
+                if not self._write(wire, piece, last=left <= 0):
                     return
             except (BrokenPipeError, ConnectionResetError):
                 if not self._switch.thrown and wire.readable(0.5):
@@ -284,6 +285,8 @@ class Transport:
     ) -> tuple[Answer, bytes]:
         """Send a request and read the whole answer, as httplib2 does it.
 
+        A redirection from https to http is not followed: the answer is that redirection.
+
         Raises:
             ServerNotFoundError: The name of the site is unknown.
             OSError: The connection failed; ``socket.timeout`` if a limit was reached.
@@ -305,7 +308,10 @@ class Transport:
                     return answer, content
                 raise RedirectMissingLocation("no location to go to", answer, content)  # type: ignore[no-untyped-call]  # likewise
             redirections -= 1
-            url = urllib.parse.urljoin(url, answer["location"])
+            place = urllib.parse.urljoin(url, answer["location"])
+            if url.lower().startswith("https:") and not place.lower().startswith("https:"):
+                return answer, content  # what was sent under TLS has secrets in it
+            url = place
             if answer.status in (302, 303):
                 method, body = "GET", None
             headers = {k: v for k, v in (headers or {}).items() if k.lower() != "authorization"}

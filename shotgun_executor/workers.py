@@ -336,13 +336,14 @@ class Workers(Roster):
         if not calls:
             return function(*args, **kwargs)
         call: Call = calls[-1]
-        outer, call.connection = call.connection, (connection, connection.call_number)
+        outer = call.connections
+        call.connections = (*outer, (connection, connection.call_number))
         try:
             if call.end is not None:  # set before the connection was known to who set it
                 raise Aborted
             return function(*args, **kwargs)
         finally:
-            call.connection = outer
+            call.connections = outer
 
     def _abort(self, call: Call, end: End) -> bool:
         """End *call* where it runs: it can begin no more requests. False if it does not run."""
@@ -352,22 +353,20 @@ class Workers(Roster):
             if call.end is None:
                 call.end = end
             used, awaited = self._used_by(call), call.waits_for
-        if used is not None:
-            connection, number = used
+        for connection, number in used:
             connection.abort(number)
         if awaited is not None:  # its worker sleeps on that
             awaited.tell_watchers()
         return True
 
-    def _used_by(self, call: Call) -> Optional[tuple[Connection, int]]:
-        """The connection to abort so that *call* ends.
+    def _used_by(self, call: Call) -> tuple[tuple[Connection, int], ...]:
+        """The connections to abort so that *call* ends.
 
-        It may be used by a call that its worker runs because *call* waits for it. That one is made
+        One may be used by a call that its worker runs because *call* waits for it. That one is made
         again for whoever else wants it; unless it writes, which is not torn for another's sake.
         """
-        if call.connection is None:
-            for runner in self._at_work():
-                calls = list(runner.calls)
-                if call in calls[:-1] and calls[-1].only_reads:
-                    return calls[-1].connection
-        return call.connection
+        for runner in self._at_work():
+            calls = list(runner.calls)
+            if call in calls[:-1] and calls[-1].only_reads:
+                return (*call.connections, *calls[-1].connections)
+        return call.connections

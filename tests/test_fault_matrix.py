@@ -1,4 +1,7 @@
-"""Every fault of a site, in every kind of call, by every client; the site counts what it did."""
+"""Every fault of a site, in every kind of call, by every client, over HTTP and over TLS.
+
+The site counts what it did.
+"""
 
 from __future__ import annotations
 
@@ -43,10 +46,12 @@ from tests.support import LONG, in_thread, wait_until
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+@pytest.fixture(scope="module", params=[False, True], ids=["http", "https"])
+def world(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
     """A site of our own, since nobody may clear it meanwhile."""
-    with Sandbox() as site:
+    with Sandbox(tls=request.param) as site:
         yield populated(site, tmp_path_factory.mktemp("world"))
 
 
@@ -197,14 +202,22 @@ def is_up(site: Sandbox) -> bool:
     return True
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["ended", "killed"])
+RESTARTS = [(tls, kill) for tls in (False, True) for kill in (False, True)]
+
+
+@pytest.fixture(
+    scope="module",
+    params=RESTARTS,
+    ids=[f"http{'s' * tls} {'killed' if kill else 'ended'}" for tls, kill in RESTARTS],
+)
 def restart(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[World, Callable[[], None]]]:
     """A site with a database, and how it is restarted."""
     folder = tmp_path_factory.mktemp("restart")
-    with Sandbox(database=folder / "site.db") as site:
-        yield populated(site, folder), lambda: site.restart(kill=request.param)
+    tls, kill = request.param
+    with Sandbox(database=folder / "site.db", tls=tls) as site:
+        yield populated(site, folder), lambda: site.restart(kill=kill)
 
 
 def everyone(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import subprocess
 import sys
 import textwrap
@@ -14,7 +15,7 @@ from shotgun_api3 import Shotgun
 from shotgun_executor import ShotgunExecutor, ShotgunPool, ThreadLocalShotgun
 from shotgun_executor.facade import TransparentShotgun
 from shotgun_executor.mirror import LOCAL, FutureMethods, public_methods
-from tests.support import KEYS, NOWHERE
+from tests.support import KEYS, NOWHERE, Gate
 
 REMOTE = sorted(set(public_methods()) - LOCAL)
 
@@ -94,3 +95,34 @@ def test_methods_of_a_newer_client_work_without_a_change():
         "('reticulated', [1], 2, 'Shotgun')",
         "('reticulated', [3], 1, 'Shotgun')",
     ]
+
+
+@pytest.mark.parametrize("name", REMOTE)
+def test_arguments_that_do_not_fit_are_refused_each_time(name):
+    """What is refused and what is not is what Python says, however often it was asked before."""
+    signature = inspect.signature(getattr(Shotgun, name))
+    names = [*list(signature.parameters)[1:], "no_such_argument"]
+    with ShotgunExecutor(NOWHERE, **KEYS, max_workers=1) as executor:
+        gate = Gate()
+        executor.submit(gate)  # nothing is sent
+        for count in range(len(names) + 1):
+            for keywords in itertools.combinations(names, min(2, len(names))):
+                args, kwargs = [None] * count, dict.fromkeys(keywords)
+                for _ in range(2):
+                    assert refusal_of(
+                        lambda args=args, kwargs=kwargs: getattr(executor, name)(*args, **kwargs)
+                    ) == refusal_of(
+                        lambda args=args, kwargs=kwargs: signature.bind(None, *args, **kwargs),
+                        f"{name}() ",
+                    )
+        executor._dispatch.cancel_waiting()
+        gate.open()
+
+
+def refusal_of(function, before=""):
+    """What the TypeError of *function* says; empty if there is none."""
+    try:
+        function()
+    except TypeError as error:
+        return f"{before}{error}"
+    return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import email.utils
+import functools
 import http.client
 import socket
 import ssl
@@ -410,6 +411,25 @@ def test_a_call_that_wrote_before_it_failed_is_not_made_again(tmp_path):
         assert raised.value.status == 503
         assert raised.value.made == [{"type": "Shot", "id": 7}]
         assert sent_of(raised.value) is Sent.EXECUTED
+        assert server.names().count("create") == 1
+
+
+@pytest.mark.parametrize("on_executor", [False, True])
+def test_a_read_of_a_users_class_that_wrote_is_not_made_again(on_executor):
+    """A `find` that creates what it does not find is a read by its name alone."""
+
+    class Studio(Shotgun):
+        def find(self, *args, **kwargs):
+            self.create("Shot", {"code": "a"})
+            return super().find(*args, **kwargs)
+
+    with serving(failing("read", 1, status(502))) as server:
+        sg = Studio(server.url, connect=False, **KEYS)
+        cls = ShotgunExecutor if on_executor else ShotgunPool
+        with cls(sg, retries=FAST) as client:
+            find = functools.partial(client.find, "Shot", [])
+            with pytest.raises(ProtocolError):
+                find().result(LONG) if on_executor else find()
         assert server.names().count("create") == 1
 
 

@@ -18,7 +18,7 @@ from shotgun_api3 import Shotgun
 from shotgun_api3.lib import httplib2
 
 from shotgun_executor import ShotgunPool, outcome_unknown
-from tests.support import KEYS, LONG
+from tests.support import KEYS, LONG, in_thread
 from tests.wire import INFO, WireServer, proxy, results_of, serving, site
 
 SHOT = [{"type": "Shot", "id": 1}]
@@ -100,6 +100,19 @@ def chunked(request):
 
 def with_continue(request):
     return b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\n" + chunked(request)
+
+
+def test_transport_gives_up_on_answers_before_the_answer():
+    """A peer that promises for ever is no site; its silence has a limit, and so has its talk."""
+
+    def promise(peer):
+        peer.read()
+        while not peer.server.over.is_set():
+            peer.send(b"HTTP/1.1 102 Processing\r\n\r\n")
+
+    with serving(promise) as server, pool_for(server.url, retries=0) as sg:
+        with pytest.raises(http.client.HTTPException, match="before the answer"):
+            in_thread(sg.info)()
 
 
 def until_closed(request):
@@ -400,6 +413,24 @@ def test_transport_tls_answer_that_is_too_long_is_not_read_by_the_next_call(tls,
         assert server.connections == 4
 
 
+@pytest.mark.parametrize("status", [303, 308])
+def test_transport_takes_no_secret_out_of_tls(tls, ca_file, status):
+    """A redirection to plain HTTP is an error, and nothing is sent there."""
+    with serving(site) as plain:
+
+        def redirect(peer):
+            while peer.read() is not None:
+                peer.answer(b"", status, f"Location: {plain.url}/api3/json\r\n")
+
+        with serving(redirect, tls) as server, pool_for(server.url, ca_certs=ca_file) as sg:
+            with pytest.raises(shotgun_api3.ProtocolError) as raised:
+                sg.create("Shot", {"code": "a"})
+            assert raised.value.errcode == status
+            assert not outcome_unknown(raised.value)
+            assert len(server.requests) == 1
+        assert plain.connections == 0
+
+
 # Proxies
 
 
@@ -415,6 +446,22 @@ def test_transport_goes_through_a_proxy_with_credentials(tls, ca_file, secure):
         (tunnel,) = middle.requests
         assert (tunnel.method, tunnel.target) == ("CONNECT", f"127.0.0.1:{server.port}")
         assert server.names() == ["info", "read"]
+
+
+def test_transport_proxy_that_trickles_is_given_up():
+    """The limit of connecting is one of all, however often the proxy sends a byte."""
+
+    def trickle(peer):
+        peer.file.readline()
+        while not peer.server.over.wait(0.02):
+            peer.send(b"x")
+
+    with serving(trickle) as middle:
+        address = f"127.0.0.1:{middle.port}"
+        settings = {"http_proxy": address, "connect_timeout": 0.2, "retries": 0}
+        with pool_for("https://site.invalid", **settings) as sg:
+            with pytest.raises(socket.timeout):
+                in_thread(sg.info)()
 
 
 def test_transport_proxy_that_refuses_is_the_official_error():

@@ -171,7 +171,7 @@ class Call:
         self.number = 0  # of the attempt that runs or ran last; the first is 1
         # The futures among the arguments that may not be done, the first one last; and of how
         # many the dispatch was not told yet.
-        self.needs = _NO_NEEDS
+        self.needs: list[concurrent.futures.Future[Any]] = _NO_NEEDS
         self.open_needs = 0
         self.parts: Optional[Parts[Any]] = None  # the calls that it has made to go on with
         self.taker: Optional[int] = None  # the thread that took it

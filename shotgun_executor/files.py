@@ -64,8 +64,8 @@ def upload_progress(callback: Callable[[int, int], object]) -> Generator[None, N
             sg.upload("Version", 12, "sh010.mov", field_name="sg_uploaded_movie")
 
     It is called on the thread that sends, with the bytes of the file that were sent and those that
-    it has. When a part is sent again, the count goes back. What it raises ends the upload, and comes
-    out as it is. Within another such block, both are told.
+    it has. When a part is sent again, the count goes back. What it raises ends the upload, and
+    comes out as it is. Within another such block, both are told.
 
     It may make calls: through an executor, its ``shotgun`` or a pool, which take another connection
     for them. The client that sends refuses them, with a ``RuntimeError``. *callback* is not told of

@@ -13,7 +13,7 @@ from shotgun_executor.aside import Aside
 from shotgun_executor.call import DEFAULT, DELAYED, Call, End, State, submitted_at
 from shotgun_executor.exiting import finish_at_exit, threads_can_start
 from shotgun_executor.needs import Need
-from shotgun_executor.roster import Source, broken_pool, nothing
+from shotgun_executor.roster import Bounds, Source, broken_pool, nothing
 from shotgun_executor.runner import Runner
 
 if TYPE_CHECKING:
@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     from shotgun_executor.attempts import Attempts
     from shotgun_executor.call import Options
     from shotgun_executor.future import Future
-    from shotgun_executor.limit import Limit
 
-__all__ = ["Dispatch", "Source"]
+__all__ = ["Bounds", "Dispatch", "Source"]
 
 
 class Dispatch(Aside):
@@ -46,37 +45,22 @@ class Dispatch(Aside):
     def __init__(
         self,
         start: Callable[[Runner], concurrent.futures.Future[None]],
-        *,
-        name: str,
-        max_runners: int,
         after_run: Callable[[], None],
         owner: Callable[[], Any],
-        limit: Limit,
-        max_pending: Optional[int] = None,
-        when_full: str = "block",
+        bounds: Bounds,
+        *,
+        name: str,
     ) -> None:
-        """Dispatch calls to at most *max_runners* workers.
+        """Dispatch calls to workers.
 
         Args:
             start: Hands a runner to a worker thread; returns the future of its run.
-            name: Of the thread of the alarm.
-            max_runners: How many runners there may be at a time.
             after_run: Called on the worker thread when no call waits any more.
             owner: What must live while calls wait that will need a worker later.
-            limit: How many of the workers may be at work.
-            max_pending: How many calls may wait that have never run; None: any number.
-            when_full: What happens to a call beyond that: "block", "raise" or "run".
+            bounds: How many may run and wait.
+            name: Of the thread of the alarm.
         """
-        super().__init__(
-            start,
-            name=name,
-            max_runners=max_runners,
-            after_run=after_run,
-            owner=owner,
-            limit=limit,
-            max_pending=max_pending,
-            when_full=when_full,
-        )
+        super().__init__(start, after_run, owner, bounds, name=name)
         finish_at_exit(self)
 
     def submit(

@@ -33,7 +33,7 @@ from shotgun_executor.batching import (
 )
 from shotgun_executor.bulk import BulkReads
 from shotgun_executor.call import DEFAULT, Options, name_of
-from shotgun_executor.dispatch import Dispatch
+from shotgun_executor.dispatch import Bounds, Dispatch
 from shotgun_executor.facade import TransparentShotgun
 from shotgun_executor.finding import find_first_page
 from shotgun_executor.inherited import inherited, passed_on
@@ -209,15 +209,13 @@ class ShotgunExecutor(Submitting, BulkReads, Thumbnails, FutureMethods, ThreadPo
         self._leases = ThreadLeases(self._pool)
         self._scope = object()  # whose options a function passes on to its calls
         name = thread_name_prefix or f"ShotgunExecutor-{next(_numbers)}"
+        limit = limit if isinstance(limit, Limit) else Limit(limit)
         self._dispatch = Dispatch(
             _starter(self),
+            self._leases.give_back,
+            weakref.ref(self),
+            Bounds(self._workers, limit, max_pending, when_full),
             name=f"{name}-alarm",
-            max_runners=self._workers,
-            after_run=self._leases.give_back,
-            owner=weakref.ref(self),
-            limit=limit if isinstance(limit, Limit) else Limit(limit),
-            max_pending=max_pending,
-            when_full=when_full,
         )
         self._leases.make_calls_by(self._dispatch.use)
         weakref.finalize(self, self._dispatch.abandon).atexit = False

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from concurrent.futures.thread import BrokenThreadPool
-from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Protocol
 
 from shotgun_executor.alarm import Alarm
 from shotgun_executor.call import DELAYED, READY, TAKEN, Call, State
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from shotgun_executor.limit import Limit
     from shotgun_executor.runner import Runner
 
-__all__ = ["Roster", "Source", "broken_pool", "nothing"]
+__all__ = ["Bounds", "Roster", "Source", "broken_pool", "nothing"]
 
 
 class Source(Protocol):
@@ -43,6 +43,19 @@ class Source(Protocol):
         """Cancel what was not submitted yet."""
 
 
+class Bounds(NamedTuple):
+    """How many calls may run and wait."""
+
+    max_runners: int
+    """How many workers there may be at a time."""
+    limit: Limit
+    """How many of them may be at work."""
+    max_pending: Optional[int] = None
+    """How many calls may wait that have never run; None: any number."""
+    when_full: str = "block"
+    """What happens to a call beyond that: "block", "raise" or "run"."""
+
+
 class Roster:
     """The calls of one executor and its workers.
 
@@ -50,22 +63,10 @@ class Roster:
     it says otherwise; what follows from it is done without.
     """
 
-    def __init__(
-        self,
-        *,
-        name: str,
-        max_runners: int,
-        owner: Callable[[], Any],
-        limit: Limit,
-        max_pending: Optional[int] = None,
-        when_full: str = "block",
-    ) -> None:
+    def __init__(self, owner: Callable[[], Any], bounds: Bounds, *, name: str) -> None:
         """See :class:`Dispatch`."""
-        self._max_runners = max_runners
         self._owner = owner
-        self.limit = limit
-        self._max_pending = max_pending
-        self._when_full = when_full
+        self._max_runners, self.limit, self._max_pending, self._when_full = bounds
         self.process = os.getpid()
         self.alarm = Alarm(name)
         # What this thread does: .calls, the calls that it runs, each within the one before;
@@ -101,7 +102,7 @@ class Roster:
         self._counters = Counters()
         self.observers = Observers()
         self.fence: Callable[[], None] = nothing  # called for each write that was accepted
-        limit.serve(max_runners)
+        self.limit.serve(self._max_runners)
         self._served = True  # the limit counts our workers; until all has ended
 
     # What this thread is, and the whole.

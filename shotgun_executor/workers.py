@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 from shotgun_executor.call import READY, TAKEN
 from shotgun_executor.limit import admit
 from shotgun_executor.opening import Aborted
-from shotgun_executor.roster import Roster
+from shotgun_executor.roster import Bounds, Roster
 from shotgun_executor.runner import Runner
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from shotgun_executor.call import Call, End
     from shotgun_executor.connection import Connection
-    from shotgun_executor.limit import Limit, Told
+    from shotgun_executor.limit import Told
 
 __all__ = ["Workers"]
 
@@ -41,24 +41,14 @@ class Workers(Roster):
     def __init__(
         self,
         start: Callable[[Runner], concurrent.futures.Future[None]],
-        *,
-        name: str,
-        max_runners: int,
         after_run: Callable[[], None],
         owner: Callable[[], Any],
-        limit: Limit,
-        max_pending: Optional[int] = None,
-        when_full: str = "block",
+        bounds: Bounds,
+        *,
+        name: str,
     ) -> None:
         """See :class:`Dispatch`."""
-        super().__init__(
-            name=name,
-            max_runners=max_runners,
-            owner=owner,
-            limit=limit,
-            max_pending=max_pending,
-            when_full=when_full,
-        )
+        super().__init__(owner, bounds, name=name)
         self._start = start
         self._after_run = after_run
 

@@ -74,8 +74,8 @@ class Limit:
         self._busy_until = 0.0  # no call starts before; 0: the site has not said that it is busy
         self._cuts = 0  # how often it was halved since a call has succeeded
         self._paused: weakref.WeakSet[Workers] = weakref.WeakSet()  # those who wait for that
-        # Those who have calls for which there was no room, first come first served; with what has
-        # to live until there is.
+        # Those who have calls for which there was no room, in the order in which they came; with
+        # what has to live until there is.
         self._waiting: dict[Workers, Any] = {}
 
     @property
@@ -179,7 +179,9 @@ class Limit:
             return True
         if not self._waiting:
             return False
-        return len(self._waiting) > 1 or dispatch not in self._waiting
+        with self._lock:
+            mine = self._running.get(dispatch, 0)
+            return any(self._running.get(other, 0) < mine for other in self._waiting)
 
     def claim_start(self, dispatch: Workers, *, hurry: bool = False) -> float:
         """Count a call that starts now; or the seconds until one may.
@@ -240,7 +242,10 @@ class Limit:
 
     def _freed(self) -> list[Told]:
         room = self.current - self._total
-        first = list(self._waiting)[: max(0, room)]
+        if room <= 0:
+            return []
+        # Those with the fewest at work, and of these who came first.
+        first = sorted(self._waiting, key=lambda each: self._running.get(each, 0))[:room]
         return [Told(dispatch, self._waiting.pop(dispatch)) for dispatch in first]
 
     def _full(self) -> bool:

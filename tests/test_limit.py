@@ -101,11 +101,13 @@ def test_limit_can_be_changed_while_calls_run():
 
 
 def test_limit_shared_by_executors_bounds_them_together():
-    """Two executors on one site take turns, and none of them starves."""
+    """Two executors on one site have the same share of it, whoever came first."""
     shared = Limit(2)
     work = Counting()
     with ShotgunExecutor(NOWHERE, **KEYS, max_workers=4, limit=shared) as one:
         with ShotgunExecutor(NOWHERE, **KEYS, max_workers=4, limit=shared) as two:
+            # A thread that must be started first may be late on a busy machine.
+            assert [each.submit(len, "abc").result(LONG) for each in (one, two)] == [3, 3]
             futures = [each.submit(work, each is one) for each in [one] * 30 + [two] * 30]
             work.gate.wait_for(2)
             assert one.limit is two.limit
@@ -113,8 +115,8 @@ def test_limit_shared_by_executors_bounds_them_together():
             concurrent.futures.wait(futures, LONG)
     assert work.peak == 2
     assert work.done == 60
-    assert work.order[10:30].count(True) > 5
-    assert work.order[10:30].count(False) > 5
+    assert work.order[5:35].count(True) >= 8
+    assert work.order[5:35].count(False) >= 8
     assert shared.running == 0
 
 

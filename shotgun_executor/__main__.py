@@ -31,6 +31,8 @@ Exit codes: 0, all is well; 1, something is missing or has failed; 2, wrong inpu
 or no sign-in; 130, Ctrl-C.
 """
 
+_INTERRUPTED = {"export": "interrupted; the same command goes on where this one has ended"}
+
 _EXPORT = """\
 Writes a folder: for each entity type DIR/TYPE.jsonl, a record to a line in the order
 of ids, with times in UTC; the schema (schema.json, schema_entities.json); and
@@ -77,7 +79,10 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         drop_output()
         return 141
     except KeyboardInterrupt:
-        return _fail(options, "interrupted", 130)
+        return _fail(options, _INTERRUPTED.get(options.command, "interrupted"), 130)
+    except ConnectionError as error:
+        text = f"the site cannot be reached: {type(error).__name__}: {error}; check SHOTGUN_URL"
+        return _fail(options, text, 1)
     except (ShotgunError, ProtocolError, OSError) as error:
         return _fail(options, f"{type(error).__name__}: {error}", 1)
     return code

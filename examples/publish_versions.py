@@ -151,6 +151,9 @@ def main():
         source = options.rows or make_demo(Path(folder), executor.shotgun, project)
         options.report = options.report or source.with_name(f"{source.name}.report.json")
         rows = read_rows(source)
+        unknown = options.found.keys() - {row["shot"] for row in rows}
+        if unknown:
+            raise SystemExit(f"--found: there are no rows for {', '.join(sorted(unknown))}")
         shots = find_shots(executor, project, rows)
         try:
             report, playlist = publish_all(executor, project, rows, shots, options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import socket
 import sys
 from typing import TYPE_CHECKING, Any, Optional
 from xmlrpc.client import ProtocolError
@@ -30,8 +31,6 @@ With --sandbox it is a local one with a demo show.
 Exit codes: 0, all is well; 1, something is missing or has failed; 2, wrong input,
 or no sign-in; 130, Ctrl-C.
 """
-
-_INTERRUPTED = {"export": "interrupted; the same command goes on where this one has ended"}
 
 _EXPORT = """\
 Writes a folder: for each entity type DIR/TYPE.jsonl, a record to a line in the order
@@ -79,8 +78,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         drop_output()
         return 141
     except KeyboardInterrupt:
-        return _fail(options, _INTERRUPTED.get(options.command, "interrupted"), 130)
-    except ConnectionError as error:
+        return _fail(options, "interrupted", 130)
+    except (ConnectionError, socket.gaierror) as error:
         text = f"the site cannot be reached: {type(error).__name__}: {error}; check SHOTGUN_URL"
         return _fail(options, text, 1)
     except (ShotgunError, ProtocolError, OSError) as error:

@@ -274,6 +274,8 @@ class ShotgunExecutor(Submitting, BulkReads, Thumbnails, FutureMethods, ThreadPo
         check_integer("options", "priority", priority)
         check_seconds("options", "deadline", deadline)
         check_seconds("options", "timeout", timeout)
+        if timeout == 0:
+            raise ValueError("options: timeout must be more than 0 seconds; None is no other limit")
         policy = None if retries is None else retries_of("options", retries)
         return ExecutorView(self, Options(priority, deadline, policy, timeout))
 

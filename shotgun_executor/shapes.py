@@ -34,6 +34,9 @@ def _shown(value: object) -> str:
         return repr(value)
     if isinstance(value, str) and len(value) <= 40:
         return repr(value)
+    if isinstance(value, (list, tuple)) and value:
+        kinds = sorted({type(each).__name__ for each in value})
+        return f"a {type(value).__name__} of {' and '.join(kinds)}"
     return f"a {type(value).__name__}"
 
 
@@ -61,7 +64,7 @@ def _filters(value: object) -> str:
         return "a list of conditions such as [['id', 'is', 1]]; [] is all"
     if all(_may_be(condition, list, tuple, dict) for condition in value):
         return ""
-    return "a list of conditions, each a list of its own such as [['id', 'is', 1]]"
+    return "a list of conditions, each a list of its own: [['id', 'is', 1]]"
 
 
 def _names(value: object) -> str:

@@ -138,12 +138,22 @@ def test_switches_are_true_or_false(name):
         ShotgunExecutor(NOWHERE, **KEYS, **{name: "no"})
 
 
+def test_options_refuse_a_limit_of_no_time():
+    """A timeout of 0 is no limit for the client, so it is refused rather than ignored."""
+    with ShotgunExecutor(NOWHERE, **KEYS) as executor:
+        with pytest.raises(ValueError, match="options: timeout must be more than 0 seconds"):
+            executor.options(timeout=0)
+
+
 @pytest.mark.parametrize(
     ("call", "says"),
     [
         (lambda sg: sg.find(5, FILTERS), "find: entity_type must be a text such as 'Shot', not 5"),
         (lambda sg: sg.find("Shot", {"id": 1}), "find: filters must be a list of conditions"),
-        (lambda sg: sg.find("Shot", ["id", "is", 1]), "filters must be .*each a list of its own"),
+        (
+            lambda sg: sg.find("Shot", ["id", "is", 1]),
+            "each a list of its own: .* not a list of int and str",
+        ),
         (lambda sg: sg.find("Shot", "id is 1"), "filters must be a list .*not 'id is 1'"),
         (lambda sg: sg.find_one("Shot", None), r"filters must be .*; \[\] is all, not None"),
         (lambda sg: sg.find("Shot", FILTERS, "code"), r"fields must be .*\['code'\], not 'code'"),
@@ -167,6 +177,10 @@ def test_switches_are_true_or_false(name):
         (lambda sg: sg.find_by("Shot", "code", ["a"], order="code"), "find_by: order must be"),
         (lambda sg: sg.find_iter("Shot", [], "code"), "find_iter: fields must be a list of names"),
         (lambda sg: sg.find_iter("Shot", "x"), "find_iter: filters must be a list"),
+        (
+            lambda sg: sg.upload_thumbnails({"type": "Shot", "id": 1}, "x"),
+            "entities must be a list",
+        ),
         (lambda sg: sg.batching().update("Shot", 1, ["x"]), "update: data must be a dict"),
     ],
 )

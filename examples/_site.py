@@ -1,4 +1,4 @@
-"""What the examples share: the site they work on, and a progress bar.
+"""What the examples share: the site they work on, a progress bar, and how they end.
 
 A tool of your own needs two of these lines::
 
@@ -8,11 +8,42 @@ A tool of your own needs two of these lines::
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import sys
 
+import shotgun_api3
+
 from shotgun_executor import ShotgunExecutor, site_of_environment
+
+
+def run_program(main):
+    """Exit with what *main* returns; 130 after Ctrl-C.
+
+    A site that refuses the sign-in or cannot be reached, and a file that cannot be read or written,
+    are a line of text.
+    """
+    try:
+        code = main()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        code = 130
+    except shotgun_api3.AuthenticationFault as error:
+        print(f"{error}; check the SHOTGUN_ variables", file=sys.stderr)
+        code = 2
+    except OSError as error:
+        what = "" if error.filename else "the site cannot be reached: "
+        print(f"{what}{error}", file=sys.stderr)
+        code = 1
+    sys.exit(code)
+
+
+def whole_number(text):
+    """A number of at least 1, as the ``type`` of an argument."""
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
 
 
 @contextlib.contextmanager

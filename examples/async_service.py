@@ -7,10 +7,9 @@ the end how long the loop was held up at most: a service has other things to do 
 
 import argparse
 import asyncio
-import sys
 import time
 
-from _site import find_project, open_executor
+from _site import find_project, open_executor, run_program, whole_number
 
 NAME = ["code", "sg_status_list"]
 
@@ -87,13 +86,15 @@ def main():
     parser.add_argument("--project", default="", help="name or id (default: the first)")
     parser.add_argument("--shots", type=int, default=50, help="how many shots (default: 50)")
     parser.add_argument("--timeout", type=float, default=30, help="seconds for each shot")
-    parser.add_argument("--workers", type=int, default=8, help="calls at a time (default: 8)")
+    parser.add_argument(
+        "--workers", type=whole_number, default=8, help="calls at a time (default: 8)"
+    )
     options = parser.parse_args()
-    if options.shots < 1 or options.timeout <= 0:
+    if options.shots < 1 or not options.timeout > 0:
         parser.error("--shots must be at least 1, and --timeout more than 0")
     with open_executor(shots=60, max_workers=options.workers) as executor:
         return 1 if asyncio.run(serve(executor, options)) else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_program(main)

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 import shotgun_api3
-from _site import bar, open_executor
+from _site import bar, open_executor, run_program, whole_number
 
 TYPES_AT_A_TIME = 4
 PAGES_AHEAD = 2  # of each type are read, while as many wait to be written
@@ -118,7 +118,9 @@ def main():
     parser.add_argument("folder", nargs="?", type=Path, default=Path("backup"))
     parser.add_argument("--types", nargs="+", help="entity types (default: all)")
     parser.add_argument("--resume", action="store_true", help="go on with what is in the folder")
-    parser.add_argument("--workers", type=int, default=8, help="calls at a time (default: 8)")
+    parser.add_argument(
+        "--workers", type=whole_number, default=8, help="calls at a time (default: 8)"
+    )
     options = parser.parse_args()
     complete = open_folder(options.folder, options.resume)
     with open_executor(max_workers=options.workers) as executor:
@@ -135,4 +137,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_program(main)

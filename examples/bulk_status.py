@@ -14,7 +14,7 @@ import json
 import sys
 from pathlib import Path
 
-from _site import bar, find_project, open_executor
+from _site import bar, find_project, open_executor, run_program, whole_number
 
 from shotgun_executor import as_completed, outcome_unknown
 
@@ -88,10 +88,12 @@ def main():
     parser.add_argument("--project", default="", help="name or id (default: the first)")
     parser.add_argument("--old", default="rdy", help="the status they have (default: rdy)")
     parser.add_argument("--new", default="ip", help="the status they get (default: ip)")
-    parser.add_argument("--chunk-size", type=int, default=100, help="tasks in a batch")
+    parser.add_argument("--chunk-size", type=whole_number, default=100, help="tasks in a batch")
     parser.add_argument("--retry", metavar="FILE", help="take the tasks from a retry file")
     parser.add_argument("--retry-file", default="bulk_status.jsonl", help="where what is left goes")
-    parser.add_argument("--workers", type=int, default=8, help="calls at a time (default: 8)")
+    parser.add_argument(
+        "--workers", type=whole_number, default=8, help="calls at a time (default: 8)"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print what would be written")
     options = parser.parse_args()
     tasks = read_retry_file(options.retry) if options.retry else None
@@ -106,4 +108,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_program(main)

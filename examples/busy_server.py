@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 
-from _site import open_site
+from _site import open_site, run_program, whole_number
 
 from shotgun_executor import Retries, ShotgunExecutor, wait
 
@@ -89,7 +89,9 @@ def read(executor, ids):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--reads", type=int, default=600, help="how many reads (default: 600)")
-    parser.add_argument("--workers", type=int, default=8, help="calls at a time (default: 8)")
+    parser.add_argument(
+        "--workers", type=whole_number, default=8, help="calls at a time (default: 8)"
+    )
     parser.add_argument("--slice", type=float, default=0.2, help="seconds of a line")
     options = parser.parse_args()
     if options.reads < 4 or options.workers < 1 or options.slice <= 0:
@@ -107,11 +109,11 @@ def main():
         futures += read(executor, ids[quiet:])
         wait(futures)
         watch.show()
-        stats = executor.stats()
+        stats, limit = executor.stats(), str(executor.limit)
     failed = [future.exception() for future in futures if future.exception()]
     print(
         f"{len(futures) - len(failed)} of {len(futures)} reads have succeeded; "
-        f"{stats.repeated} were made again; {executor.limit}"
+        f"{stats.repeated} were made again; {limit}"
     )
     for error in failed[:3]:
         print(f"failed: {error}", file=sys.stderr)
@@ -119,4 +121,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_program(main)

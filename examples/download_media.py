@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 
 import shotgun_api3
-from _site import bar, find_project, open_executor
+from _site import bar, find_project, open_executor, run_program, whole_number
 
 MOVIE = "sg_uploaded_movie"
 EXPIRED = 403  # what a storage answers to a link that is too old
@@ -100,12 +100,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", nargs="?", type=Path, default=Path("media"))
     parser.add_argument("--project", default="", help="name or id (default: the first)")
-    parser.add_argument("--workers", type=int, default=4, help="downloads at a time (default: 4)")
+    parser.add_argument(
+        "--workers", type=whole_number, default=4, help="downloads at a time (default: 4)"
+    )
     parser.add_argument(
         "--timeout", type=float, default=60, help="seconds of silence (default: 60)"
     )
     parser.add_argument("--retries", type=int, default=3, help="of a download (default: 3)")
     options = parser.parse_args()
+    if options.retries < 0 or not options.timeout > 0:
+        parser.error("--retries must not be negative, and --timeout more than 0")
     options.folder.mkdir(parents=True, exist_ok=True)
     with open_executor(
         max_workers=options.workers, read_timeout=options.timeout, retries=options.retries
@@ -124,4 +128,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_program(main)

@@ -20,7 +20,7 @@ import sys
 import time
 from pathlib import Path
 
-from _site import bar, open_executor
+from _site import bar, open_executor, run_program, whole_number
 
 FIELDS = ["event_type", "entity", "attribute_name", "created_at"]
 PAGES_AHEAD = 4
@@ -110,10 +110,14 @@ def main():
     parser.add_argument("--state", type=Path, default=Path("event_catchup.id"), help="keeps the id")
     parser.add_argument("--follow", action="store_true", help="go on with what is new")
     parser.add_argument("--interval", type=float, default=5, help="seconds between polls")
-    parser.add_argument("--polls", type=int, help="end after so many (default: at Ctrl-C)")
+    parser.add_argument("--polls", type=whole_number, help="end after so many (default: at Ctrl-C)")
     parser.add_argument("--settle", type=float, default=30, help="seconds until a gap is one")
-    parser.add_argument("--workers", type=int, default=4, help="calls at a time (default: 4)")
+    parser.add_argument(
+        "--workers", type=whole_number, default=4, help="calls at a time (default: 4)"
+    )
     options = parser.parse_args()
+    if (options.after or 0) < 0 or not options.interval >= 0 or not options.settle >= 0:
+        parser.error("--after, --interval and --settle must not be negative")
     with open_executor(max_workers=options.workers) as executor:
         if not os.environ.get("SHOTGUN_URL"):
             make_some_events(executor)
@@ -133,4 +137,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_program(main)

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 import shotgun_api3
-from _site import find_project, open_executor, open_site
+from _site import find_project, open_executor, open_site, run_program
 
 
 def report(sg, sequence_code):
@@ -111,4 +111,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_program(main)

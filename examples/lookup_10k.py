@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 import shotgun_api3
-from _site import bar, find_project, open_executor
+from _site import bar, find_project, open_executor, run_program, whole_number
 
 from shotgun_executor import IncompleteError
 
@@ -90,7 +90,9 @@ def main():
     parser.add_argument("--type", default="Shot", help="entity type (default: Shot)")
     parser.add_argument("--project", default="", help="name or id (default: the first)")
     parser.add_argument("--output", default="-", help="a CSV file (default: standard output)")
-    parser.add_argument("--workers", type=int, default=8, help="calls at a time (default: 8)")
+    parser.add_argument(
+        "--workers", type=whole_number, default=8, help="calls at a time (default: 8)"
+    )
     options = parser.parse_args()
     codes = read_codes(options.file) if options.file else None
     with open_executor(max_workers=options.workers) as executor:
@@ -112,4 +114,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_program(main)

@@ -19,6 +19,7 @@ import shotgun_api3
 from shotgun_executor import ShotgunExecutor, site_of_environment
 
 sys.path.insert(0, str(Path(__file__).parent))
+from _site import run_program, whole_number
 from legacy_script import report
 
 LOOKUPS = 100
@@ -197,11 +198,13 @@ def on_local_site(latency, max_workers):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--workers", type=int, default=8, help="workers (default: 8)")
+    parser.add_argument("--workers", type=whole_number, default=8, help="workers (default: 8)")
     parser.add_argument(
         "--latency", type=float, default=0.05, help="seconds per answer of the local site"
     )
     options = parser.parse_args()
+    if not options.latency >= 0:
+        parser.error("--latency must not be negative")
     if not os.environ.get("SHOTGUN_URL"):
         on_local_site(options.latency, options.workers)
         return
@@ -213,4 +216,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

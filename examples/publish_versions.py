@@ -9,11 +9,10 @@ Without arguments it makes some small files, and publishes them to a local demo 
 import argparse
 import csv
 import os
-import sys
 import tempfile
 from pathlib import Path
 
-from _site import find_project, open_executor
+from _site import find_project, open_executor, run_program, whole_number
 
 MOVIES = {".mov", ".mp4"}
 THUMBNAILS = (".png", ".jpg", ".jpeg")
@@ -129,7 +128,9 @@ def parse():
         metavar="SHOT=ID",
         help="the Version that was made after all, where the report does not know",
     )
-    parser.add_argument("--workers", type=int, default=8)
+    parser.add_argument(
+        "--workers", type=whole_number, default=8, help="calls at a time (default: 8)"
+    )
     parser.add_argument("--dry-run", action="store_true", help="say what would be written")
     options = parser.parse_args()
     options.found = dict(options.found)
@@ -150,6 +151,9 @@ def main():
         source = options.rows or make_demo(Path(folder), executor.shotgun, project)
         options.report = options.report or source.with_name(f"{source.name}.report.json")
         rows = read_rows(source)
+        unknown = options.found.keys() - {row["shot"] for row in rows}
+        if unknown:
+            raise SystemExit(f"--found: there are no rows for {', '.join(sorted(unknown))}")
         shots = find_shots(executor, project, rows)
         try:
             report, playlist = publish_all(executor, project, rows, shots, options)
@@ -170,4 +174,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_program(main)

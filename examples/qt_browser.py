@@ -16,14 +16,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-from _site import bar, find_project, open_site
+from _site import bar, find_project, open_site, run_program, whole_number
 
 from shotgun_executor import ShotgunExecutor
 
 try:
     from PySide6 import QtCore, QtGui, QtWidgets
 except ImportError:
-    from PySide2 import QtCore, QtGui, QtWidgets
+    try:
+        from PySide2 import QtCore, QtGui, QtWidgets
+    except ImportError:
+        raise SystemExit("this needs PySide6: pip install PySide6-Essentials") from None
 
 SIZE = QtCore.QSize(120, 68)
 
@@ -183,7 +186,9 @@ def save_when_complete(browser, path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--project", default="", help="name or id (default: the first)")
-    parser.add_argument("--workers", type=int, default=8, help="calls at a time (default: 8)")
+    parser.add_argument(
+        "--workers", type=whole_number, default=8, help="calls at a time (default: 8)"
+    )
     parser.add_argument("--screenshot", metavar="FILE", help="save a picture, and end")
     options = parser.parse_args()
     application = QtWidgets.QApplication.instance() or QtWidgets.QApplication(sys.argv[:1])
@@ -203,4 +208,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_program(main)

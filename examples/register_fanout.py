@@ -7,11 +7,10 @@ if something failed. Without arguments it registers a small file on a local demo
 
 import argparse
 import os
-import sys
 import tempfile
 from pathlib import Path
 
-from _site import find_project, open_executor
+from _site import find_project, open_executor, run_program
 
 from shotgun_executor import wait
 
@@ -136,4 +135,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_program(main)

@@ -12,11 +12,10 @@ compared byte by byte.
 import argparse
 import json
 import pickle
-import sys
 from pathlib import Path
 
 import shotgun_api3
-from _site import bar, open_executor
+from _site import bar, open_executor, run_program, whole_number
 
 from shotgun_executor import as_completed
 
@@ -47,7 +46,9 @@ def dump(value, path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", nargs="?", type=Path, default=Path("schema"))
-    parser.add_argument("--workers", type=int, default=8, help="calls at a time (default: 8)")
+    parser.add_argument(
+        "--workers", type=whole_number, default=8, help="calls at a time (default: 8)"
+    )
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     with open_executor(max_workers=options.workers) as executor:
@@ -63,4 +64,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_program(main)

@@ -18,10 +18,9 @@ if anything has failed. Without `--file` it works on an invented one.
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
-from _site import bar, find_project, open_executor
+from _site import bar, find_project, open_executor, run_program, whole_number
 
 from shotgun_executor import DependencyError, as_completed
 
@@ -183,7 +182,9 @@ def main():
     parser.add_argument("--project", default="", help="name or id (default: the first)")
     sides = ("file", "site")
     parser.add_argument("--prefer", choices=sides, default="file", help="whose status counts")
-    parser.add_argument("--workers", type=int, default=8, help="calls at a time (default: 8)")
+    parser.add_argument(
+        "--workers", type=whole_number, default=8, help="calls at a time (default: 8)"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print what would be written")
     options = parser.parse_args()
     dry_run = print if options.dry_run else False
@@ -193,4 +194,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_program(main)

@@ -14,7 +14,7 @@ import sys
 import time
 
 import shotgun_api3
-from _site import bar
+from _site import bar, run_program
 
 from shotgun_executor import ShotgunExecutor
 from shotgun_executor.sandbox import Sandbox
@@ -131,4 +131,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_program(main)

@@ -16,7 +16,7 @@ import os
 import sys
 
 import shotgun_api3
-from _site import bar, find_project, open_site
+from _site import bar, find_project, open_site, run_program, whole_number
 
 from shotgun_executor import ShotgunExecutor, as_completed
 
@@ -92,7 +92,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--project", default="", help="name or id (default: the first)")
     parser.add_argument("--frames", type=int, default=12, help="on each side (default: 12)")
-    parser.add_argument("--workers", type=int, default=8, help="calls at a time (default: 8)")
+    parser.add_argument(
+        "--workers", type=whole_number, default=8, help="calls at a time (default: 8)"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print what would be written")
     options = parser.parse_args()
     dry_run = print if options.dry_run else False
@@ -117,4 +119,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_program(main)

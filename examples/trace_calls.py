@@ -18,7 +18,7 @@ import time
 from concurrent.futures import wait
 from pathlib import Path
 
-from _site import bar, find_project, open_executor
+from _site import bar, find_project, open_executor, run_program, whole_number
 
 LATENCY = 0.05  # of the local site, in seconds
 MOVIE_SIZE = 200_000  # bytes
@@ -59,7 +59,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--project", default="", help="its name or id (default: the first one)")
     parser.add_argument("--shots", type=int, default=8, help="how many (default: 8)")
-    parser.add_argument("--workers", type=int, default=6, help="calls at a time (default: 6)")
+    parser.add_argument(
+        "--workers", type=whole_number, default=6, help="calls at a time (default: 6)"
+    )
     parser.add_argument("--out", default=default_out(), help="default: %(default)s; .png, .json")
     parser.add_argument("--dry-run", action="store_true", help="send no write")
     options = parser.parse_args()
@@ -87,4 +89,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_program(main)

@@ -21,7 +21,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from _site import bar, open_site
+from _site import bar, open_site, run_program, whole_number
 
 from shotgun_executor import ShotgunExecutor
 
@@ -185,7 +185,9 @@ def show(workers):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--port", type=int, default=8080, help="where to listen (default: 8080)")
-    parser.add_argument("--workers", type=int, default=8, help="calls at a time (default: 8)")
+    parser.add_argument(
+        "--workers", type=whole_number, default=8, help="calls at a time (default: 8)"
+    )
     options = parser.parse_args()
     if not os.environ.get("SHOTGUN_URL"):
         return int(show(options.workers))
@@ -197,4 +199,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_program(main)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import socket
 import sys
 from typing import TYPE_CHECKING, Any, Optional
 from xmlrpc.client import ProtocolError
@@ -78,6 +79,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         return 141
     except KeyboardInterrupt:
         return _fail(options, "interrupted", 130)
+    except (ConnectionError, socket.gaierror) as error:
+        text = f"the site cannot be reached: {type(error).__name__}: {error}; check SHOTGUN_URL"
+        return _fail(options, text, 1)
     except (ShotgunError, ProtocolError, OSError) as error:
         return _fail(options, f"{type(error).__name__}: {error}", 1)
     return code

@@ -37,6 +37,7 @@ __all__ = [
     "check_count",
     "check_integer",
     "check_seconds",
+    "check_switch",
     "limits_of",
     "prototype_of",
     "retries_of",
@@ -212,6 +213,12 @@ def check_seconds(owner: str, name: str, value: object, *, optional: bool = True
         raise TypeError(f"{owner}: {name} must be a number of seconds, not {value!r}")
     if not value >= 0:
         raise ValueError(f"{owner}: {name} must not be negative, got {value}")
+
+
+def check_switch(owner: str, name: str, value: object) -> None:
+    """Refuse what is neither True nor False, such as the "no" of a settings file, which is true."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{owner}: {name} must be True or False, not {value!r}")
 
 
 def limits_of(

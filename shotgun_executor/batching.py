@@ -16,7 +16,7 @@ from shotgun_executor.carrier import Carrier
 from shotgun_executor.closing import end_block, wait_for_outcomes
 from shotgun_executor.gathering import MAX_WAIT, Gathering
 from shotgun_executor.member import Member, Place
-from shotgun_executor.mirror import _as_future, check_arguments
+from shotgun_executor.mirror import _as_future, check_arguments, check_shapes
 from shotgun_executor.needs import dependency_failed
 from shotgun_executor.plain import copy_plain
 from shotgun_executor.telling import Telling
@@ -147,6 +147,8 @@ class Batching:
         raises ends the call.
         """
         check_arguments(Shotgun, name, args, kwargs)
+        if not self._prototype.must_ask_factory:
+            check_shapes(self._prototype.client_class, name, args, kwargs)
         return self._accept(name, args, kwargs, before)
 
     def put(self, request: dict[str, Any]) -> Future[Any]:

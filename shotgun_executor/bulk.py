@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import concurrent.futures
 import functools
-from typing import TYPE_CHECKING, Any, Literal, Optional, Union
+from typing import TYPE_CHECKING, Any, Literal, Optional, Union, cast
 
 from shotgun_executor.arguments import check_choice, check_count, check_integer
 from shotgun_executor.finding import find_first_page, find_window
 from shotgun_executor.lookups import Lookup, Question, align, align_first, id_of, key_of
 from shotgun_executor.plain import copy_plain
 from shotgun_executor.query import is_by_id
+from shotgun_executor.shapes import check_shape
 from shotgun_executor.streaming import FindIterator
 
 if TYPE_CHECKING:
@@ -87,11 +88,14 @@ class BulkReads:
         raises what the first of the calls has raised.
         """
         check_choice("find_by_ids", "missing", missing, ("none", "raise", "skip"))
+        check_shape("find_by_ids", "entity_type", entity_type)
         keywords = _keywords(retired_only, include_archived_projects)
         sizes = _sizes("find_by_ids", chunk_size, chunk_bytes)
         values = _values("find_by_ids", "ids", ids)
         names = _fields("find_by_ids", fields)
-        question = Question(entity_type, "id", values, names, _group(filters), keywords, *sizes)
+        question = Question(
+            entity_type, "id", values, names, _group("find_by_ids", filters), keywords, *sizes
+        )
         arrange = functools.partial(align_first, missing=missing)
         return self._look_up(question, arrange, lambda value: id_of(value, entity_type))
 
@@ -143,13 +147,19 @@ class BulkReads:
 
         The future raises as that of :meth:`find_by_ids` does.
         """
+        check_shape("find_by", "entity_type", entity_type)
+        check_shape("find_by", "order", order)
+        if not isinstance(cast("object", field), str):
+            raise TypeError(f"find_by: field must be the name of a field, not {field!r}")
         keywords = {
             **_keywords(retired_only, include_archived_projects),
             "order": copy_plain(order),
         }
         sizes = _sizes("find_by", chunk_size, chunk_bytes)
         given, names = _values("find_by", "values", values), _fields("find_by", fields)
-        question = Question(entity_type, field, given, names, _group(filters), keywords, *sizes)
+        question = Question(
+            entity_type, field, given, names, _group("find_by", filters), keywords, *sizes
+        )
         return self._look_up(question, align, key_of)
 
     def find_iter(
@@ -197,6 +207,10 @@ class BulkReads:
             TypeError: A number is none.
             ValueError: *ahead* is less than 1, or *after_id* goes with another order.
         """
+        check_shape("find_iter", "entity_type", entity_type)
+        check_shape("find_iter", "filters", filters)
+        check_shape("find_iter", "fields", fields)
+        check_shape("find_iter", "order", order)
         check_count("find_iter", "ahead", ahead)
         if after_id is not None:
             check_integer("find_iter", "after_id", after_id)
@@ -278,6 +292,11 @@ def _fields(owner: str, fields: Any) -> list[str]:
     return list(fields or ["id"])
 
 
-def _group(filters: Any) -> Any:
+def _group(owner: str, filters: Any) -> Any:
     """Filters as a list of conditions, to which more can be added."""
-    return [filters] if isinstance(filters, dict) else list(filters)
+    if isinstance(filters, dict) and "filters" in filters:
+        return [filters]
+    if hasattr(filters, "__iter__") and not isinstance(filters, (str, dict)):
+        filters = list(filters)
+    check_shape(owner, "filters", filters)
+    return filters

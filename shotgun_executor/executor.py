@@ -17,6 +17,7 @@ from shotgun_executor.arguments import (
     check_count,
     check_integer,
     check_seconds,
+    check_switch,
     limits_of,
     prototype_of,
     retries_of,
@@ -44,6 +45,7 @@ from shotgun_executor.mirror import (
     UPLOADS,
     FutureMethods,
     check_arguments,
+    check_shapes,
     invoke,
     invoke_filled,
     invoke_upload,
@@ -187,6 +189,10 @@ class ShotgunExecutor(Submitting, BulkReads, Thumbnails, FutureMethods, ThreadPo
         check_count("ShotgunExecutor", "max_pending", max_pending)
         check_choice("ShotgunExecutor", "when_full", when_full, ("block", "raise", "run"))
         check_seconds("ShotgunExecutor", "max_idle", max_idle, optional=False)
+        check_switch("ShotgunExecutor", "parallel_find", parallel_find)
+        check_switch("ShotgunExecutor", "batch_writes", batch_writes)
+        check_switch("ShotgunExecutor", "share_reads", share_reads)
+        check_switch("ShotgunExecutor", "gather_reads", gather_reads)
         if initializer is not None and not callable(initializer):
             raise TypeError(f"ShotgunExecutor: initializer must be a function, not {initializer!r}")
         if not isinstance(cast("object", initargs), (tuple, list)):
@@ -269,6 +275,8 @@ class ShotgunExecutor(Submitting, BulkReads, Thumbnails, FutureMethods, ThreadPo
         check_integer("options", "priority", priority)
         check_seconds("options", "deadline", deadline)
         check_seconds("options", "timeout", timeout)
+        if timeout == 0:
+            raise ValueError("options: timeout must be more than 0 seconds; None is no other limit")
         policy = None if retries is None else retries_of("options", retries)
         return ExecutorView(self, Options(priority, deadline, policy, timeout))
 
@@ -398,6 +406,7 @@ class ShotgunExecutor(Submitting, BulkReads, Thumbnails, FutureMethods, ThreadPo
             return self._writes.submit_method(name, args, kwargs)
         if not self._prototype.must_ask_factory:
             check_arguments(self._prototype.client_class, name, args, kwargs)
+            check_shapes(self._prototype.client_class, name, args, kwargs)
         needs: list[concurrent.futures.Future[Any]] = []
         args, kwargs = copy_plain(args, needs), copy_plain(kwargs, needs)
         if name == "find" and self._parallel_find:

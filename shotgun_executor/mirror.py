@@ -12,6 +12,7 @@ from shotgun_api3.shotgun import Shotgun
 from shotgun_executor.connection import own_class
 from shotgun_executor.filling import as_id, as_type, filled
 from shotgun_executor.methods import connection_of
+from shotgun_executor.shapes import SHAPES, check_shape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,6 +31,7 @@ __all__ = [
     "UPLOADS",
     "FutureMethods",
     "check_arguments",
+    "check_shapes",
     "invoke",
     "invoke_filled",
     "invoke_upload",
@@ -169,11 +171,11 @@ def _ids(cls: type, name: str) -> tuple[tuple[int, str], ...]:
 
 def check_arguments(cls: type, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
     """Raise the TypeError that a call with wrong arguments would raise, before it is queued."""
-    _check_shape(cls, name, len(args), tuple(kwargs))
+    _check_binding(cls, name, len(args), tuple(kwargs))
 
 
 @functools.lru_cache(maxsize=2048)  # what passes is remembered: a program calls in few ways
-def _check_shape(cls: type, name: str, count: int, keywords: tuple[str, ...]) -> None:
+def _check_binding(cls: type, name: str, count: int, keywords: tuple[str, ...]) -> None:
     """Whether they fit depends on how many there are, and on their names, not on their values."""
     signature = _signature(cls, name)
     if signature is not None:
@@ -181,6 +183,36 @@ def _check_shape(cls: type, name: str, count: int, keywords: tuple[str, ...]) ->
             signature.bind(None, *(None,) * count, **dict.fromkeys(keywords))
         except TypeError as error:
             raise TypeError(f"{name}() {error}") from None
+
+
+def check_shapes(cls: type, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    """Raise TypeError for an argument that no site takes, if *cls* has the method of ``Shotgun``.
+
+    What a subclass does with its arguments in a method of its own is its business.
+    """
+    for place, parameter, optional in _shaped(cls, name):
+        if place < len(args):
+            value = args[place]
+        elif parameter in kwargs:
+            value = kwargs[parameter]
+        else:
+            continue
+        if value is not None or not optional:
+            check_shape(name, parameter, value)
+
+
+@functools.cache
+def _shaped(cls: type, name: str) -> tuple[tuple[int, str, bool], ...]:
+    """The places and names of the parameters to be checked, and whether None is none."""
+    signature = _signature(cls, name)
+    if signature is None or getattr(own_class(cls), name) is not getattr(Shotgun, name, None):
+        return ()
+    parameters = list(signature.parameters.values())[1:]
+    return tuple(
+        (place, parameter.name, parameter.default is None)
+        for place, parameter in enumerate(parameters)
+        if parameter.name in SHAPES
+    )
 
 
 @functools.cache
@@ -217,9 +249,10 @@ class FutureMethods:
     """The remote methods of ``Shotgun``, each of which returns a future at once.
 
     They take the arguments that they take in ``Shotgun``, whose reference describes them. A
-    missing or unknown argument raises ``TypeError`` here; everything else that is wrong with a
-    call is raised by its future, with the class that ``shotgun_api3`` raises. The arguments are
-    copied, so they may be changed as soon as the method returns.
+    missing or unknown argument raises ``TypeError`` here, and so does one that no site takes, such
+    as a text for ``fields`` or a dict for ``filters``; everything else that is wrong with a call is
+    raised by its future, with the class that ``shotgun_api3`` raises. The arguments are copied, so
+    they may be changed as soon as the method returns.
 
     Any argument, at any depth, may be a future; the call waits for it, without a worker. Its result
     takes its place: an entity as the id that ``entity_id`` asks for, or as the type that

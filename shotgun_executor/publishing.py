@@ -15,6 +15,7 @@ from shotgun_executor.closing import end_block, wait_for_outcomes
 from shotgun_executor.future import Future
 from shotgun_executor.items import Item
 from shotgun_executor.journal import Journal, Line, read_journal
+from shotgun_executor.mirror import check_shapes
 from shotgun_executor.plain import copy_plain
 from shotgun_executor.progress import Progress, PublishProgress
 from shotgun_executor.report import FINISHED, ItemReport, PublishReport, StepReport
@@ -171,6 +172,8 @@ class Publishing:
         prototype = self._executor._prototype
         cls = Shotgun if prototype.must_ask_factory else prototype.client_class
         arguments = arguments_of(method, args, kwargs, cls)
+        if not prototype.must_ask_factory:
+            check_shapes(cls, method, args, kwargs)
         needs: list[concurrent.futures.Future[Any]] = []
         args, kwargs = copy_plain(args, needs), copy_plain(kwargs, needs)
         step: Optional[Step] = None

@@ -48,6 +48,10 @@ class Thumbnails:
         Raises:
             TypeError: An entity is none.
         """
+        if isinstance(entities, (str, dict)):
+            raise TypeError(
+                f"upload_thumbnails: entities must be a list, not a {type(entities).__name__}"
+            )
         entities = list(entities)
         for entity in entities:
             _check_entity(entity)

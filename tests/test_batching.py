@@ -91,7 +91,6 @@ def random_calls(seed, shots, project):
                 ("update", ("Shot", shot, {"no_such_field": number}), {}),
                 ("update", ("Shot", 10**6 + number, {"sg_cut_in": 1}), {}),
                 ("update", ("Shot", shot, {"sg_cut_in": object()}), {}),
-                ("update", ("Shot", shot, "no data"), {}),
                 ("update", ("Nonsense", shot, {"code": "x"}), {}),
                 (
                     "update",

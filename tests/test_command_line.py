@@ -292,7 +292,9 @@ def test_a_site_that_is_not_there_is_told(
     monkeypatch.setenv("SHOTGUN_URL", NOWHERE)
     ran = run("probe", "--workers", "1")
     assert ran.code == 1
-    assert ran.err.splitlines()[-1].startswith("shotgun-executor probe: ")
+    said = ran.err.splitlines()[-1]
+    assert said.startswith("shotgun-executor probe: the site cannot be reached: Connection")
+    assert said.endswith("; check SHOTGUN_URL")
 
 
 def test_nobody_reads_the_output(show: Sandbox):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from shotgun_api3 import Shotgun
 
+import shotgun_executor.sandbox
 from shotgun_executor.mirror import LOCAL, public_methods
 from shotgun_executor.sandbox import Sandbox
 from tests.support import KEYS, NOWHERE
@@ -103,3 +104,21 @@ def test_links_between_the_pages_lead_somewhere(page: str):
     text = source.read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!https?:)([^)#\s]+)", text):
         assert (source.parent / target).exists(), target
+
+
+def test_reference_has_each_public_name():
+    """What the package and the sandbox export is in docs/api.md."""
+    page = (HERE / "docs" / "api.md").read_text(encoding="utf-8")
+    listed = {
+        name.rpartition(".")[2] for name in re.findall(r"^\.\. auto\w+:: ([\w.]+)", page, re.M)
+    }
+    names = {*shotgun_executor.__all__, *shotgun_executor.sandbox.__all__} - {"__version__"}
+    assert names <= listed, names - listed
+
+
+def test_design_lists_each_module():
+    """The table of the parts names each file of the package, and no file that is gone."""
+    text = (HERE / "docs" / "design.md").read_text(encoding="utf-8").partition("```text")[2]
+    listed = set(re.findall(r"^(\w+\.py) ", text.partition("```")[0], re.MULTILINE))
+    modules = {path.name for path in (HERE / "shotgun_executor").glob("*.py")}
+    assert listed == modules - {"__init__.py", "_version.py"}

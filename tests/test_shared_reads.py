@@ -522,7 +522,7 @@ def test_not_gathered(sandbox, shots, gathering):
         lambda: gathering.find_one("Shot", [["id", "is_not", shots[0]]]),
         lambda: gathering.find("Shot", by_id(shots[0]), limit=2),
         lambda: gathering.find("Shot", by_id(shots[0]), limit=1, page=2),
-        lambda: gathering.find_one("Shot", {"filter_operator": "all", "filters": []}),
+        lambda: gathering.find_one("Shot", {"logical_operator": "and", "conditions": []}),
         lambda: gathering.find_one("Shot", by_id(True)),
     ]
     futures = [call() for call in calls for _ in range(2)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
@@ -40,6 +41,10 @@ Talk to it:
         api_key="{info.api_key}",{ca_certs}
     )
     print(sg.find("Project", [], ["name"]))
+
+Have shotgun-executor and the examples use it ({shell}):
+
+  {variables}
 
 Steer it:
 
@@ -97,8 +102,22 @@ def _announce(info: Info, settings: Settings) -> None:
         storage=storage,
         ca_certs=f'\n        ca_certs="{info.ca_certs}",' if info.ca_certs else "",
         authority=f', "{info.ca_certs}"' if info.ca_certs else "",
+        shell="in PowerShell" if os.name == "nt" else "in a shell",
+        variables="\n  ".join(_variables(info)),
     )
     print(message, flush=True)
+
+
+def _variables(info: Info) -> list[str]:
+    """The commands that set what names this site in the environment."""
+    values = {
+        "SHOTGUN_URL": info.url,
+        "SHOTGUN_SCRIPT_NAME": info.script_name,
+        "SHOTGUN_API_KEY": info.api_key,
+        "SHOTGUN_API_CACERTS": info.ca_certs,
+    }
+    form = '$env:{}="{}"' if os.name == "nt" else 'export {}="{}"'
+    return [form.format(name, value) for name, value in values.items() if value]
 
 
 def _announce_to_parent(info: Info) -> None:

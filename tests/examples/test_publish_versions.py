@@ -166,3 +166,10 @@ def test_publish_versions_alone(alone):
     assert done.code == 0, done.err
     assert "7 of 7 are done" in done.out
     assert "6 Versions are in the playlist" in done.out
+
+
+def test_found_names_a_row(run, sg, rows):
+    """--found for a shot that has no row is told, before anything is made."""
+    ran = run("publish_versions", rows, "--found", "sh99=5")
+    assert (ran.code, ran.err) == (1, "--found: there are no rows for sh99\n")
+    assert sg.find("Version", []) == []

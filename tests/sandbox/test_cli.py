@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Callable
 import pytest
 import shotgun_api3
 
+from shotgun_executor import site_of_environment
 from shotgun_executor.sandbox import Sandbox
 from shotgun_executor.sandbox.__main__ import main
 from tests.sandbox.http_support import LONG
@@ -121,6 +122,16 @@ def test_message_holds_what_one_needs() -> None:
         projects, counters = run_python(snippets_of(message) + "\nsg.close()").splitlines()
     assert "'type': 'Project'" in projects
     assert "'read': 1" in counters
+
+
+def test_message_names_the_site_to_programs() -> None:
+    """The variables of the message are those by which other programs find the site."""
+    with running("--tls") as (_, message):
+        variables = dict(re.findall(r'^  (?:export |\$env:)(\w+)="(.*)"$', message, re.MULTILINE))
+        ca_certs = variables.pop("SHOTGUN_API_CACERTS")
+        sg = shotgun_api3.Shotgun(**site_of_environment(variables), ca_certs=ca_certs)
+        assert sg.find("Project", []) == []
+        sg.close()
 
 
 def test_site_of_another_kind(tmp_path: Path, sandbox: Sandbox) -> None:

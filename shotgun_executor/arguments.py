@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import urllib.parse
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
@@ -36,6 +37,7 @@ __all__ = [
     "check_choice",
     "check_count",
     "check_integer",
+    "check_path",
     "check_seconds",
     "check_switch",
     "limits_of",
@@ -219,6 +221,12 @@ def check_switch(owner: str, name: str, value: object) -> None:
     """Refuse what is neither True nor False, such as the "no" of a settings file, which is true."""
     if not isinstance(value, bool):
         raise TypeError(f"{owner}: {name} must be True or False, not {value!r}")
+
+
+def check_path(owner: str, name: str, value: object) -> None:
+    """Refuse what names no file."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{owner}: {name} must be the path of a file, not {value!r}")
 
 
 def limits_of(

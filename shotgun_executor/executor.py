@@ -16,6 +16,7 @@ from shotgun_executor.arguments import (
     check_choice,
     check_count,
     check_integer,
+    check_path,
     check_seconds,
     check_switch,
     limits_of,
@@ -645,6 +646,7 @@ class ShotgunExecutor(Submitting, BulkReads, Thumbnails, FutureMethods, ThreadPo
             path: A ``.json`` file, for chrome://tracing and https://ui.perfetto.dev; or an ``.svg``
                 or ``.png`` picture, with a row for each worker (needs matplotlib).
         """
+        check_path("trace", "path", path)
         return Trace(self._dispatch.observers, path)
 
     # What Shotgun has and sends nothing; see LOCAL in mirror.py.

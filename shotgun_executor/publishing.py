@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, Union, cast
 
 from shotgun_api3.shotgun import Shotgun, ShotgunError
 
+from shotgun_executor.arguments import check_path
 from shotgun_executor.batching import BATCHED
 from shotgun_executor.closing import end_block, wait_for_outcomes
 from shotgun_executor.future import Future
@@ -85,6 +86,8 @@ class Publishing:
         self._resume = resume
         prototype = executor._prototype
         self._site = None if prototype.must_ask_factory else prototype.host
+        if path is not None:
+            check_path("publishing", "path", path)
         self._path = None if path is None else Path(path)
         self._journal: Optional[Journal] = None
         if self._path is not None and prototype.plan is None:

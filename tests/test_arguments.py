@@ -181,6 +181,8 @@ def test_options_refuse_a_limit_of_no_time():
             lambda sg: sg.upload_thumbnails({"type": "Shot", "id": 1}, "x"),
             "entities must be a list",
         ),
+        (lambda sg: sg.publishing(5), "publishing: path must be the path of a file, not 5"),
+        (lambda sg: sg.trace(None), "trace: path must be the path of a file, not None"),
         (lambda sg: sg.batching().update("Shot", 1, ["x"]), "update: data must be a dict"),
     ],
 )

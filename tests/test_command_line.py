@@ -681,7 +681,7 @@ def test_probe_says_what_a_picture_needs(
     before = show.counters().total
     ran = run("probe", "--plot", "curve.png")
     assert ran.code == 2
-    assert "shotgun-executor[plot]" in ran.err
+    assert "pip install matplotlib" in ran.err
     assert show.counters().total == before
 
 

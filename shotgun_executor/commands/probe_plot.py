@@ -32,9 +32,7 @@ def check_plot(name: str) -> None:
     try:
         importlib.import_module("matplotlib")
     except ImportError:
-        raise Refused(
-            '--plot: this needs matplotlib: pip install "shotgun-executor[plot]"'
-        ) from None
+        raise Refused("--plot: this needs matplotlib: pip install matplotlib") from None
 
 
 def draw(steps: Sequence[Step], knee: Optional[Step], title: str, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import inspect
 import itertools
 import subprocess
@@ -105,9 +106,10 @@ def test_arguments_that_do_not_fit_are_refused_each_time(name):
     with ShotgunExecutor(NOWHERE, **KEYS, max_workers=1) as executor:
         gate = Gate()
         executor.submit(gate)  # nothing is sent
+        value: concurrent.futures.Future = concurrent.futures.Future()  # might be anything
         for count in range(len(names) + 1):
             for keywords in itertools.combinations(names, min(2, len(names))):
-                args, kwargs = [None] * count, dict.fromkeys(keywords)
+                args, kwargs = [value] * count, dict.fromkeys(keywords, value)
                 for _ in range(2):
                     assert refusal_of(
                         lambda args=args, kwargs=kwargs: getattr(executor, name)(*args, **kwargs)

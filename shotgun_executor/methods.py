@@ -191,10 +191,14 @@ def _new_transport(client: Any) -> Transport:
     )
 
 
-def _limits(limits: Limits, timeout_secs: Optional[float]) -> Limits:
+def _limits(limits: Limits, timeout_secs: object) -> Limits:
     """The limits, where ``config.timeout_secs`` may say otherwise."""
     if timeout_secs is None:
         return limits
+    if not isinstance(timeout_secs, (int, float)):  # it is a plain attribute: nobody has looked yet
+        raise TypeError(
+            f"config.timeout_secs must be a number of seconds or None, not {timeout_secs!r}"
+        )
     seconds = max(0.001, timeout_secs)  # zero would mean not to block at all
     connect = seconds if limits.connect is None else min(limits.connect, seconds)
     return Limits(connect, seconds)

@@ -159,6 +159,17 @@ def test_limits_timeout_secs_holds_at_once(reached):
             assert server.connections == 1
 
 
+def test_limits_timeout_secs_must_be_a_number(sandbox):
+    """What is no number of seconds is refused before anything is sent, and named."""
+    with ShotgunPool(sandbox.url, **sandbox.credentials) as sg:
+        sg.config.timeout_secs = "30"
+        with pytest.raises(TypeError, match=r"config\.timeout_secs must be a number .* not '30'"):
+            sg.find("Shot", [])
+        assert sandbox.counters().total == 0
+        sg.config.timeout_secs = 30
+        assert sg.find("Shot", []) == []
+
+
 def test_limits_a_drip_is_no_silence():
     """An answer that takes many times the limit, but moves, is read to its end."""
 

@@ -351,6 +351,7 @@ class Batching:
                     member.future._call = call
                 if member.watch is not None:
                     member.watch.set()
+        self.dispatch.look()
 
     def claim(self, members: Sequence[Member]) -> list[Member]:
         """Those of *members* that were not cancelled; from here on they cannot be."""
@@ -381,7 +382,7 @@ class Batching:
 
         A callback of one may end others, and so on: those are told after it.
         """
-        self._telling.tell(outcomes)
+        self.dispatch.while_resolving(self._telling.tell, outcomes)
 
     def withdraw(self, member: Member) -> None:
         """The future of *member* was cancelled: notify who waits for it, unless a sender does."""
@@ -428,6 +429,13 @@ class Batching:
             return next((each for each in waits_for if not each.done()), None), member.watch
 
     # The end.
+
+    def stalled(self) -> bool:
+        """Whether all calls that have no outcome wait for futures, or for one that does."""
+        if self._open.items or self._sealed:
+            return False
+        waiting = (Place.BLOCKED, Place.READY)
+        return all(member.place in waiting for member in list(self._members))
 
     def cancel_unsent(self) -> None:
         """Cancel what is not on its way."""

@@ -8,14 +8,15 @@ import time
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION
 from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
-from shotgun_executor.call import TAKEN
 from shotgun_executor.future import Future
 from shotgun_executor.telling import tell_rest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
-__all__ = ["as_completed", "wait"]
+    from shotgun_executor.dispatch import Dispatch
+
+__all__ = ["as_completed", "help_first", "wait"]
 
 T = TypeVar("T")
 
@@ -40,10 +41,8 @@ def wait(
     futures = list(fs)
     deadline = None if timeout is None else time.monotonic() + timeout
     while not _enough(futures, return_when) and _left(deadline) != 0:
-        future = _to_help(futures)
-        if future is None:
+        if not help_first([future for future in futures if not future.done()], deadline):
             break
-        _help(future, deadline)
     _look_behind(futures)
     return concurrent.futures.wait(futures, _left(deadline), return_when)
 
@@ -64,14 +63,26 @@ def as_completed(
         pending = [future for future in pending if future not in done]
         if done or not pending:
             continue
-        future = _to_help(pending)
-        if future is None:  # not on a worker, or they are of others
+        if _left(deadline) == 0 and _helper(pending) is not None:
+            raise concurrent.futures.TimeoutError(f"{len(pending)} futures are not done")
+        if not help_first(pending, deadline):  # not on a worker, or they are of others
             _look_behind(pending)
             yield from concurrent.futures.as_completed(pending, _left(deadline))
             return
-        if _left(deadline) == 0:
-            raise concurrent.futures.TimeoutError(f"{len(pending)} futures are not done")
-        _help(future, deadline)
+
+
+def help_first(
+    futures: Collection[concurrent.futures.Future[Any]], deadline: Optional[float]
+) -> bool:
+    """On a worker: one step towards the first of *futures* to be done; False elsewhere."""
+    dispatch = _helper(futures)
+    if dispatch is None:
+        return False
+    if len(futures) == 1:
+        _help(next(iter(futures)), deadline)
+    else:
+        dispatch.help_any(futures, deadline)
+    return True
 
 
 def _enough(futures: Sequence[concurrent.futures.Future[Any]], return_when: str) -> bool:
@@ -84,18 +95,13 @@ def _enough(futures: Sequence[concurrent.futures.Future[Any]], return_when: str)
     )
 
 
-def _to_help(futures: Sequence[concurrent.futures.Future[Any]]) -> Optional[Future[Any]]:
-    """One that this worker can help along: rather one that nobody runs; None if there is none."""
-    ours = [
-        future
-        for future in futures
-        if isinstance(future, Future) and not future.done() and future.on_worker
-    ]
-    for future in ours:
-        call = future._call
-        if call is not None and call.state is not TAKEN:
-            return future
-    return ours[0] if ours else None
+def _helper(futures: Iterable[concurrent.futures.Future[Any]]) -> Optional[Dispatch]:
+    """The executor of which this thread is a worker, if any of *futures* is of it."""
+    for future in futures:
+        dispatch = future.helper if isinstance(future, Future) else None
+        if dispatch is not None:
+            return dispatch
+    return None
 
 
 def _look_behind(futures: Sequence[concurrent.futures.Future[Any]]) -> None:
@@ -108,7 +114,7 @@ def _look_behind(futures: Sequence[concurrent.futures.Future[Any]]) -> None:
     tell_rest()
 
 
-def _help(future: Future[Any], deadline: Optional[float]) -> None:
+def _help(future: concurrent.futures.Future[Any], deadline: Optional[float]) -> None:
     with contextlib.suppress(concurrent.futures.CancelledError, concurrent.futures.TimeoutError):
         future.exception(_left(deadline))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import time
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Optional, TypeVar
 
 from shotgun_executor.call import DELAYED, TAKEN, End, State
 from shotgun_executor.needs import Need, dependency_failed, failure_of
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from shotgun_executor.future import Future
 
 __all__ = ["Aside"]
+
+T = TypeVar("T")
 
 
 def _settle(outcome: tuple[Call, Optional[BaseException]]) -> None:
@@ -233,10 +235,10 @@ class Aside(Workers):
         help_along(self, self._here.calls[-1], future, deadline)
 
     def help_any(
-        self, futures: Iterable[concurrent.futures.Future[Any]], deadline: Optional[float]
-    ) -> None:
+        self, futures: Iterable[concurrent.futures.Future[T]], deadline: Optional[float]
+    ) -> Optional[concurrent.futures.Future[T]]:
         """One step of a worker towards the first of *futures*; see ``waiting.py``."""
-        help_any(self, self._here.calls[-1], futures, deadline)
+        return help_any(self, self._here.calls[-1], futures, deadline)
 
 
 def _call_of(future: concurrent.futures.Future[Any]) -> Optional[Call]:

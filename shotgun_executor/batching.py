@@ -206,6 +206,20 @@ class Batching:
             if complete:
                 self._fill(member)
 
+    def look_behind(self, member: Member) -> None:
+        """See what *member* needs, though nobody has told that it is done."""
+        needs = list(member.needs) if member.place is Place.BLOCKED else []
+        if not needs:
+            return
+        self.dispatch.look_behind(needs)
+        done = [need for need in needs if need.done()]
+        for need in done:
+            if need.cancelled() or need.exception() is not None:
+                self.need_is_done(member, need)  # more than once it is without effect
+                return
+        if len(done) == len(needs):
+            self._fill(member)
+
     def _fill(self, member: Member) -> None:
         """All that *member* needs is there: have it join a batch as soon as its turn has come."""
         try:

@@ -80,6 +80,7 @@ class JoinedFuture(Future[T]):
         self._dispatch.check_process()
         tell_rest()
         if not self._dispatch.on_worker:
+            self.look_behind()
             return timeout
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self.done():
@@ -88,6 +89,9 @@ class JoinedFuture(Future[T]):
                 return 0.0
             self._step(left, deadline)
         return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+    def look_behind(self) -> None:
+        """This thread is about to wait, maybe in a callback: see what would be told after that."""
 
     def _withdraw(self, part: Any) -> None:
         """It was cancelled: notify who waits for it, unless somebody else does."""

@@ -170,6 +170,12 @@ class BatchedFuture(JoinedFuture[T]):
         """Itself, as it has the call of its batch."""
         return None if self._call is None else self
 
+    def look_behind(self) -> None:
+        """What it needs may be done, and who would tell be a callback that comes later here."""
+        member = self._part
+        if member is not None:
+            member.batching.look_behind(member)
+
     def _withdraw(self, part: Member) -> None:
         part.batching.withdraw(part)
 

@@ -205,10 +205,9 @@ class MapOutcomes(_Submitted[T, Outcome[T]]):
         """The call that is done first of those that are pending."""
         # A worker that waits is to run what nobody else has taken.
         while self._done.empty() and self._time_left() != 0:
-            if not help_first(self._pending, self._deadline):
+            found = help_first(self._pending, self._deadline)
+            if found is None or found:  # it is, or another thread is about to say so
                 break
-            if self._done.empty() and any(future.done() for future in self._pending):
-                break  # another thread is about to say so
         try:
             return self._done.get(timeout=self._time_left())
         except queue.Empty:

@@ -10,7 +10,7 @@ import concurrent.futures
 import contextlib
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Generic, Optional, TypeVar
 
 from shotgun_executor.call import DELAYED, TAKEN, Call, End, State
 from shotgun_executor.errors import DeadlockError
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from shotgun_executor.aside import Aside
 
 __all__ = ["help_along", "help_any"]
+
+T = TypeVar("T")
 
 _PATIENCE = 0.02
 """Seconds that a worker leaves what is being gathered to others."""
@@ -53,13 +55,16 @@ def help_along(dispatch: Aside, mine: Call, future: Future[Any], deadline: Optio
 def help_any(
     dispatch: Aside,
     mine: Call,
-    futures: Iterable[concurrent.futures.Future[Any]],
+    futures: Iterable[concurrent.futures.Future[T]],
     deadline: Optional[float],
-) -> None:
+) -> Optional[concurrent.futures.Future[T]]:
     """One step towards the first of *futures*, for the call *mine* that waits on this worker.
 
     It runs one call that some of them wait for; if others run all of these, it waits until one of
     the futures is done, or there is something to run.
+
+    Returns:
+        The one that it has run a call for, or has found done; None if any may be.
 
     Raises:
         DeadlockError: All of the futures wait for a call that this worker runs.
@@ -68,7 +73,7 @@ def help_any(
     tell_rest()
     own = _own_deadline(mine)
     _need_stack(40)
-    look = _Look(dispatch)
+    look: _Look[T] = _Look(dispatch)
     try:
         with dispatch.lock:
             one_is_done = look.at_all(futures)
@@ -77,26 +82,29 @@ def help_any(
                 _refuse_circle(mine)
             dispatch.onlookers.append(look.again)
         if look.act() or one_is_done:
-            return
+            return look.which
         end = min((moment for moment in (deadline, own) if moment is not None), default=None)
         left = _left(end)
         if look.gathered:
             left = _PATIENCE if left is None else min(left, _PATIENCE)
-        concurrent.futures.wait([*futures, look.again], left, concurrent.futures.FIRST_COMPLETED)
+        awaited: list[concurrent.futures.Future[Any]] = [*futures, look.again]
+        concurrent.futures.wait(awaited, left, concurrent.futures.FIRST_COMPLETED)
         for gathered in look.gathered:
             if not look.again.done():
                 gathered.nudge()
+        return None
     finally:
         mine.waits_for = ()
         with dispatch.lock, contextlib.suppress(ValueError):
             dispatch.onlookers.remove(look.again)
 
 
-class _Look:
+class _Look(Generic[T]):
     """What a look at several futures, under the lock, has found to do, or to wait for."""
 
     def __init__(self, dispatch: Aside) -> None:
         self._dispatch = dispatch
+        self.which: Optional[concurrent.futures.Future[T]] = None  # that is done, or will be
         self._taken: Optional[Call] = None  # to be run
         self._freed: list[tuple[Call, concurrent.futures.Future[Any]]] = []
         self._unblocked: list[Call] = []  # to be put in line
@@ -105,13 +113,15 @@ class _Look:
         self.can_only_wait = True  # for those that run
         self.again: concurrent.futures.Future[None] = concurrent.futures.Future()
 
-    def at_all(self, futures: Iterable[concurrent.futures.Future[Any]]) -> bool:
+    def at_all(self, futures: Iterable[concurrent.futures.Future[T]]) -> bool:
         """Look at *futures* until there is something to run; True if one of them is done."""
         for future in futures:
             if future.done():
+                self.which = future
                 return True
             self._at(future)
             if self._taken is not None:
+                self.which = future
                 break
         return False
 

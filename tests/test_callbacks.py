@@ -160,6 +160,21 @@ def test_callback_of_a_gathered_call_may_wait_for_another_of_its_batch(sandbox):
     assert seen == [ids[2]]
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_callback_may_wait_for_a_gathered_call_that_needs_the_same_future(sandbox, way):
+    """What it needs is there, though the callback that would say so comes after this one."""
+    with ShotgunExecutor(sandbox.url, **sandbox.credentials, max_workers=1) as executor:
+        need: concurrent.futures.Future = concurrent.futures.Future()
+        seen = []
+        need.add_done_callback(lambda _: seen.append(outcome_of(way, written)))
+        project = executor.create("Project", {"name": "show"}).result(LONG)
+        data = {"code": need, "project": project}
+        written = executor.batching().create("Shot", data)
+        in_thread(lambda: need.set_result("a"))()
+        assert seen == ["returned"]
+        assert written.result(LONG)["code"] == "a"
+
+
 def test_callback_of_a_shared_read_may_wait_for_another_reader(sandbox):
     """Readers are told one after the other; a callback that waits has them told."""
     with ShotgunExecutor(

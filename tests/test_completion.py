@@ -250,3 +250,15 @@ def test_worker_that_waits_for_several_ends_with_its_deadline():
             outer.result(LONG)
         for need in needs:
             need.cancel()
+
+
+@pytest.mark.parametrize("way", [wait, lambda futures: list(as_completed(futures))])
+def test_worker_waits_for_very_many(single, way):
+    """Each step costs the same, however many there are."""
+
+    def outer():
+        futures = [single.submit(len, "ab") for _ in range(5000)]
+        way(futures)
+        return sum(future.result() for future in futures)
+
+    assert single.submit(outer).result(LONG / 2) == 10000

@@ -1,7 +1,8 @@
-"""A clock that calls functions at given times, on one thread for all of them."""
+"""A clock that calls functions at given times, on one thread for all that return soon."""
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import logging
@@ -18,15 +19,20 @@ _MANY = 64
 
 _SOON = 0.01  # seconds
 
+_LONG = 0.05  # seconds; a function that takes so long holds up no other
+
 
 class Ring:
     """Something to be called at a time; it can be called off until then."""
 
-    __slots__ = ("_alarm", "function", "moment")
+    __slots__ = ("_alarm", "apart", "function", "moment")
 
-    def __init__(self, alarm: Alarm, moment: float, function: Callable[[], object]) -> None:
+    def __init__(
+        self, alarm: Alarm, moment: float, function: Callable[[], object], *, apart: bool
+    ) -> None:
         self._alarm = alarm
         self.moment = moment
+        self.apart = apart
         self.function: Optional[Callable[[], object]] = function
 
     def cancel(self) -> None:
@@ -44,6 +50,8 @@ class Alarm:
     * Its thread is started at the first need and ends with :meth:`close`; in between it sleeps
       until the next function is due, and is woken only for one that is due earlier.
     * Functions are called without a lock, in the order of their times. What they raise is logged.
+    * A function that is called *apart* may wait for what is due later, as callbacks of users do:
+      if it takes long, another thread looks after that.
     """
 
     def __init__(self, name: str) -> None:
@@ -54,16 +62,19 @@ class Alarm:
         self._rings: list[tuple[float, int, Ring]] = []  # a heap
         self._cancelled = 0  # how many of them
         self._thread: Optional[threading.Thread] = None
+        self._apart = 0  # how many functions were called apart
+        self._calling = 0  # the number of the one that _thread is calling; 0: none
+        self._deputy: Optional[threading.Thread] = None  # that stands by meanwhile
         self._closed = False
         self._numbers = itertools.count()  # of rings at the same moment the first comes first
 
-    def after(self, seconds: float, function: Callable[[], object]) -> Ring:
-        """Call *function* in so many seconds.
+    def after(self, seconds: float, function: Callable[[], object], *, apart: bool = False) -> Ring:
+        """Call *function* in so many seconds; *apart* if it may call functions of the user's.
 
         Raises:
             RuntimeError: No thread can be started (any more).
         """
-        ring = Ring(self, time.monotonic() + seconds, function)
+        ring = Ring(self, time.monotonic() + seconds, function, apart=apart)
         with self._changed:
             if self._closed:
                 raise RuntimeError("cannot do anything later: the executor was shut down")
@@ -95,20 +106,56 @@ class Alarm:
     def _run(self) -> None:
         while True:
             try:
-                function = self._next_due()
+                due = self._next_due()
             except Exception:  # no memory to wait with: nobody else would look at what is due
                 time.sleep(_SOON)
                 continue
-            if function is None:
+            if due is None:
                 return
+            function, apart = due
             try:
+                if apart:
+                    self._have_deputy()
                 function()
-            except Exception:
+            except BaseException:  # SystemExit of a callback too: nobody else calls the others
                 LOG.exception("what was to be done later failed")
-            del function  # it may be the last that holds its object
+            del function, due  # it may be the last that holds its object
+            if apart and not self._take_back():
+                return
 
-    def _next_due(self) -> Optional[Callable[[], object]]:
-        """Wait for the next function that is due; None at the end."""
+    def _have_deputy(self) -> None:
+        """What is called now may take long: have another thread look after the rest then."""
+        with self._changed:
+            self._apart += 1
+            self._calling = self._apart
+            if self._deputy is None:
+                deputy = threading.Thread(target=self._stand_by, name=self._name, daemon=True)
+                with contextlib.suppress(RuntimeError, MemoryError):  # else the rest has to wait
+                    deputy.start()
+                    self._deputy = deputy
+
+    def _stand_by(self) -> None:
+        """Take the place of the thread that calls a function, if that takes long."""
+        with self._changed:
+            while (number := self._calling) and not self._closed:
+                self._changed.wait(_LONG)
+                if self._calling == number:
+                    self._thread, self._calling = threading.current_thread(), 0
+                    break
+            self._deputy = None
+        if self._thread is threading.current_thread():
+            self._run()
+
+    def _take_back(self) -> bool:
+        """Whether this thread still looks after what is due."""
+        with self._changed:
+            mine = self._thread is threading.current_thread()
+            if mine:
+                self._calling = 0
+        return mine
+
+    def _next_due(self) -> Optional[tuple[Callable[[], object], bool]]:
+        """Wait for the next function that is due, and whether it is apart; None at the end."""
         with self._changed:
             while not self._closed:
                 if not self._rings:
@@ -122,7 +169,7 @@ class Alarm:
                 heapq.heappop(self._rings)
                 function, ring.function = ring.function, None
                 if function is not None:
-                    return function
+                    return function, ring.apart
                 self._cancelled = max(0, self._cancelled - 1)
             self._thread = None
         return None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import time
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Optional, TypeVar
 
 from shotgun_executor.call import DELAYED, TAKEN, End, State
 from shotgun_executor.needs import Need, dependency_failed, failure_of
@@ -15,7 +15,7 @@ from shotgun_executor.opening import Aborted
 from shotgun_executor.retry import Sent, sent_of, wrote
 from shotgun_executor.runner import Runner
 from shotgun_executor.telling import Telling
-from shotgun_executor.waiting import help_along
+from shotgun_executor.waiting import help_along, help_any
 from shotgun_executor.workers import Workers
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from shotgun_executor.future import Future
 
 __all__ = ["Aside"]
+
+T = TypeVar("T")
 
 
 def _settle(outcome: tuple[Call, Optional[BaseException]]) -> None:
@@ -53,16 +55,8 @@ class Aside(Workers):
     """The calls of one executor that wait for no worker, and what becomes of them."""
 
     def need_is_done(self, call: Call, need: concurrent.futures.Future[Any]) -> None:
-        """One of the futures that *call* needs is done; on whichever thread resolved it.
-
-        Other calls may wait for a callback that comes after this one on the same thread, so a
-        callback that shuts the executor down from here must not wait for them.
-        """
-        outer, self._here.resolving = getattr(self._here, "resolving", False), True
-        try:
-            self._need_is_done(call, need)
-        finally:
-            self._here.resolving = outer
+        """One of the futures that *call* needs is done; on whichever thread resolved it."""
+        self.while_resolving(self._need_is_done, call, need)
 
     def _need_is_done(self, call: Call, need: concurrent.futures.Future[Any]) -> None:
         if call.parts is not None:  # it looks itself at how they ended
@@ -134,7 +128,7 @@ class Aside(Workers):
             taken = self.take(call)
         if taken:
             call.drop()
-            _TELLING.tell([(call, error)])
+            self.while_resolving(_TELLING.tell, [(call, error)])
             self._end_if_idle()
         return taken
 
@@ -152,6 +146,7 @@ class Aside(Workers):
                 call.needs, call.keep = list(reversed(needs)), keep
                 call.state, call.taker = State.BLOCKED, None
                 self._aside.add(call)
+                self._wake_onlookers()
         if ends:
             call.end = call.end or End.SHUTDOWN
             parts.stop(abort=True)
@@ -221,7 +216,7 @@ class Aside(Workers):
         self._start_if_wanted(runner, wanted)
 
     def _set_deadline(self, call: Call, seconds: float) -> None:
-        ring = self.alarm.after(seconds, functools.partial(self._expire, call))
+        ring = self.alarm.after(seconds, functools.partial(self._expire, call), apart=True)
         with self.lock:
             call.ring = ring
             ended = call.future.done()
@@ -239,6 +234,12 @@ class Aside(Workers):
     def help(self, future: Future[Any], deadline: Optional[float]) -> None:
         """What a worker does before it blocks on *future*; see ``waiting.py``."""
         help_along(self, self._here.calls[-1], future, deadline)
+
+    def help_any(
+        self, futures: Iterable[concurrent.futures.Future[T]], deadline: Optional[float]
+    ) -> Optional[concurrent.futures.Future[T]]:
+        """One step of a worker towards the first of *futures*; see ``waiting.py``."""
+        return help_any(self, self._here.calls[-1], futures, deadline)
 
 
 def _call_of(future: concurrent.futures.Future[Any]) -> Optional[Call]:

@@ -208,6 +208,20 @@ class Batching:
             if complete:
                 self._fill(member)
 
+    def look_behind(self, member: Member) -> None:
+        """See what *member* needs, though nobody has told that it is done."""
+        needs = list(member.needs) if member.place is Place.BLOCKED else []
+        if not needs:
+            return
+        self.dispatch.look_behind(needs)
+        done = [need for need in needs if need.done()]
+        for need in done:
+            if need.cancelled() or need.exception() is not None:
+                self.need_is_done(member, need)  # more than once it is without effect
+                return
+        if len(done) == len(needs):
+            self._fill(member)
+
     def _fill(self, member: Member) -> None:
         """All that *member* needs is there: have it join a batch as soon as its turn has come."""
         try:
@@ -353,6 +367,7 @@ class Batching:
                     member.future._call = call
                 if member.watch is not None:
                     member.watch.set()
+        self.dispatch.look()
 
     def claim(self, members: Sequence[Member]) -> list[Member]:
         """Those of *members* that were not cancelled; from here on they cannot be."""
@@ -383,7 +398,7 @@ class Batching:
 
         A callback of one may end others, and so on: those are told after it.
         """
-        self._telling.tell(outcomes)
+        self.dispatch.while_resolving(self._telling.tell, outcomes)
 
     def withdraw(self, member: Member) -> None:
         """The future of *member* was cancelled: notify who waits for it, unless a sender does."""
@@ -430,6 +445,13 @@ class Batching:
             return next((each for each in waits_for if not each.done()), None), member.watch
 
     # The end.
+
+    def stalled(self) -> bool:
+        """Whether all calls that have no outcome wait for futures, or for one that does."""
+        if self._open.items or self._sealed:
+            return False
+        waiting = (Place.BLOCKED, Place.READY)
+        return all(member.place in waiting for member in list(self._members))
 
     def cancel_unsent(self) -> None:
         """Cancel what is not on its way."""

@@ -178,7 +178,8 @@ class Call:
         self.counted = False  # the dispatch was told that it has ended
         self.notified = False  # who waits for the future was told that it is cancelled
         self.thread: Optional[int] = None  # the worker that runs it
-        self.waits_for: Optional[Call] = None  # the call that this running one waits for
+        # The calls that this running one waits for, any of them.
+        self.waits_for: Sequence[Call] = ()
         # What workers that wait for it while it runs sleep on.
         self.watchers: Optional[list[threading.Event]] = None
         self.end: Optional[End] = None  # why it is to end while it runs
@@ -256,7 +257,11 @@ class Call:
         if observers.listening:
             observers.tell(self.event("started"))
         try:
-            result = self.context.run(self.function, *self.args, **self.kwargs)
+            try:
+                result = self.context.run(self.function, *self.args, **self.kwargs)
+            finally:
+                if os.getpid() != self.dispatch.process:
+                    self.dispatch.end_if_forked()
         except BaseException as error:
             if not self._again(error):
                 self.fail(self._told(error))

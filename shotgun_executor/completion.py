@@ -8,14 +8,16 @@ import time
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION
 from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
-from shotgun_executor.call import TAKEN
 from shotgun_executor.future import Future
+from shotgun_executor.joined import JoinedFuture
 from shotgun_executor.telling import tell_rest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
-__all__ = ["as_completed", "wait"]
+    from shotgun_executor.dispatch import Dispatch
+
+__all__ = ["as_completed", "help_first", "wait"]
 
 T = TypeVar("T")
 
@@ -39,11 +41,17 @@ def wait(
     """
     futures = list(fs)
     deadline = None if timeout is None else time.monotonic() + timeout
-    while not _enough(futures, return_when) and _left(deadline) != 0:
-        future = _to_help(futures)
-        if future is None:
+    done = {future for future in futures if future.done()}
+    pending = dict.fromkeys(future for future in futures if future not in done)
+    while pending and not _enough(done, return_when) and _left(deadline) != 0:
+        found = help_first(pending, deadline)
+        if found is None:
             break
-        _help(future, deadline)
+        if return_when == FIRST_EXCEPTION:
+            found = [future for future in pending if future.done()]
+        done = set(found)
+        for future in found:
+            del pending[future]
     _look_behind(futures)
     return concurrent.futures.wait(futures, _left(deadline), return_when)
 
@@ -56,50 +64,68 @@ def as_completed(
     Raises:
         TimeoutError: Not all of them are done in time.
     """
-    pending = list(dict.fromkeys(fs))
+    pending = dict.fromkeys(fs)
     deadline = None if timeout is None else time.monotonic() + timeout
-    while pending:
-        done = {future for future in pending if future.done()}
-        yield from (future for future in pending if future in done)
-        pending = [future for future in pending if future not in done]
-        if done or not pending:
-            continue
-        future = _to_help(pending)
-        if future is None:  # not on a worker, or they are of others
-            _look_behind(pending)
+    found: Optional[list[concurrent.futures.Future[T]]]
+    found = [future for future in pending if future.done()]
+    while True:
+        for future in found:
+            del pending[future]
+            yield future
+        if not pending:
+            return
+        if _left(deadline) == 0 and _helper(pending) is not None:
+            raise concurrent.futures.TimeoutError(f"{len(pending)} futures are not done")
+        found = help_first(pending, deadline)
+        if found is None:  # not on a worker, or they are of others
+            _look_behind(list(pending))
             yield from concurrent.futures.as_completed(pending, _left(deadline))
             return
-        if _left(deadline) == 0:
-            raise concurrent.futures.TimeoutError(f"{len(pending)} futures are not done")
-        _help(future, deadline)
 
 
-def _enough(futures: Sequence[concurrent.futures.Future[Any]], return_when: str) -> bool:
-    """Whether ``wait`` would return at once."""
-    done = [future for future in futures if future.done()]
-    if len(done) == len(futures) or (return_when == FIRST_COMPLETED and done):
-        return True
+def help_first(
+    futures: Collection[concurrent.futures.Future[T]], deadline: Optional[float]
+) -> Optional[list[concurrent.futures.Future[T]]]:
+    """On a worker: one step towards the first of *futures* to be done. Elsewhere None.
+
+    Returns:
+        Some that are done; all of them if it has waited. There may be none.
+    """
+    dispatch = _helper(futures)
+    if dispatch is None:
+        return None
+    if len(futures) == 1:
+        _help(next(iter(futures)), deadline)
+    else:
+        found = dispatch.help_any(futures, deadline)
+        if found is not None:  # to look at all after each step would take too long
+            return [found] if found.done() else []
+    return [future for future in futures if future.done()]
+
+
+def _enough(done: Collection[concurrent.futures.Future[Any]], return_when: str) -> bool:
+    """Whether ``wait`` need wait no longer, now that these are done."""
+    if return_when == FIRST_COMPLETED:
+        return bool(done)
     return return_when == FIRST_EXCEPTION and any(
         not future.cancelled() and future.exception() is not None for future in done
     )
 
 
-def _to_help(futures: Sequence[concurrent.futures.Future[Any]]) -> Optional[Future[Any]]:
-    """One that this worker can help along: rather one that nobody runs; None if there is none."""
-    ours = [
-        future
-        for future in futures
-        if isinstance(future, Future) and not future.done() and future.on_worker
-    ]
-    for future in ours:
-        call = future._call
-        if call is not None and call.state is not TAKEN:
-            return future
-    return ours[0] if ours else None
+def _helper(futures: Iterable[concurrent.futures.Future[Any]]) -> Optional[Dispatch]:
+    """The executor of which this thread is a worker, if any of *futures* is of it."""
+    for future in futures:
+        dispatch = future.helper if isinstance(future, Future) else None
+        if dispatch is not None:
+            return dispatch
+    return None
 
 
 def _look_behind(futures: Sequence[concurrent.futures.Future[Any]]) -> None:
     """Do first what this thread, which is about to wait, would do for *futures* only afterwards."""
+    for future in futures:
+        if isinstance(future, JoinedFuture):
+            future.look_behind()
     calls = [getattr(future, "_call", None) for future in futures if not future.done()]
     for call in calls:
         if call is not None:
@@ -108,7 +134,7 @@ def _look_behind(futures: Sequence[concurrent.futures.Future[Any]]) -> None:
     tell_rest()
 
 
-def _help(future: Future[Any], deadline: Optional[float]) -> None:
+def _help(future: concurrent.futures.Future[Any], deadline: Optional[float]) -> None:
     with contextlib.suppress(concurrent.futures.CancelledError, concurrent.futures.TimeoutError):
         future.exception(_left(deadline))
 

@@ -15,6 +15,7 @@ from shotgun_executor.exiting import finish_at_exit, threads_can_start
 from shotgun_executor.needs import Need
 from shotgun_executor.roster import Bounds, Source, broken_pool, nothing
 from shotgun_executor.runner import Runner
+from shotgun_executor.telling import tell_rest
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -123,6 +124,8 @@ class Dispatch(Aside):
                 if run_here:
                     self._guests.add(guest)  # from here on: else the executor might seem idle
                 wanted = self._admit(runner)
+            if self._swept:
+                self._swept = []
             if self.observers.listening:
                 self.observers.tell(call.event("submitted"))
             if call.deadline is not None:
@@ -170,6 +173,7 @@ class Dispatch(Aside):
             self._refuse_if_over()
             if not self._has_room():
                 self._wait_for_room(str(what))
+                self._room.notify()  # what is promised takes no room yet: who comes next has it
             self._promised.setdefault(source, {})[what] = None
         return self._owner()
 
@@ -212,6 +216,10 @@ class Dispatch(Aside):
 
     def wait_until_idle(self, timeout: Optional[float] = None) -> bool:
         """Wait until nothing waits or runs any more; False if that takes longer."""
+        tell_rest()
+        with self.lock:
+            aside = [call.future for call in self._aside]
+        self.look_behind(aside)
         with self.lock:
             return self._idle.wait_for(lambda: not self._busy(), timeout)
 
@@ -282,5 +290,6 @@ class Dispatch(Aside):
             self.fail_waiting(broken_pool(error))
             raise
         finally:
+            self.end_if_forked()
             self._here.calls = []
             self._after_run()

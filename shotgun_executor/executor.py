@@ -302,7 +302,7 @@ class ShotgunExecutor(Submitting, BulkReads, Thumbnails, FutureMethods, ThreadPo
             self._dispatch.close(hurry=False)
             with contextlib.suppress(RuntimeError):  # no thread can be had for it
                 later = functools.partial(self.shutdown, wait=False, cancel_futures=cancel_futures)
-                self._dispatch.alarm.after(0, later)
+                self._dispatch.alarm.after(0, later, apart=True)
                 return
         self._dispatch.close(hurry=not cancel_futures)
         if cancel_futures:
@@ -313,7 +313,7 @@ class ShotgunExecutor(Submitting, BulkReads, Thumbnails, FutureMethods, ThreadPo
         if self._dispatch.others_wait_for_us:
             if not isinstance(wait, bool):
                 with contextlib.suppress(RuntimeError):  # all has ended by now
-                    self._dispatch.alarm.after(wait, self._dispatch.stop)
+                    self._dispatch.alarm.after(wait, self._dispatch.stop, apart=True)
             return
         if wait is False:
             return

@@ -126,19 +126,27 @@ class Future(concurrent.futures.Future[T]):
                 torn = self.running() and call.runs and not (abort and call.only_reads)
                 late = self.done() or torn
                 return self.cancelled() if late else self._cancel_elsewhere(call.dispatch, abort)
-        if not super().cancel():
+        if call is None:
+            cancelled = super().cancel()
+        else:
+            cancelled = call.dispatch.while_resolving(self._cancel_unstarted, call)
+        if not cancelled:
             return call is not None and self._cancel_started(call, abort=abort)
-        if call is not None:
-            try:
-                if call.dispatch.withdraw(call):
-                    call.notify_cancelled()
-            except BaseException:  # Ctrl-C: nobody else would notify what we have withdrawn
-                call.dispatch.recount()
-                if call.taker == threading.get_ident():
-                    with contextlib.suppress(RuntimeError):  # it was notified just before
-                        call.notify_cancelled()
-                raise
         self._raise_caught()
+        return True
+
+    def _cancel_unstarted(self, call: Call) -> bool:
+        if not super().cancel():
+            return False
+        try:
+            if call.dispatch.withdraw(call):
+                call.notify_cancelled()
+        except BaseException:  # Ctrl-C: nobody else would notify what we have withdrawn
+            call.dispatch.recount()
+            if call.taker == threading.get_ident():
+                with contextlib.suppress(RuntimeError):  # it was notified just before
+                    call.notify_cancelled()
+            raise
         return True
 
     def _cancel_elsewhere(self, dispatch: Dispatch, abort: bool) -> bool:
@@ -147,7 +155,7 @@ class Future(concurrent.futures.Future[T]):
         Its main thread may be about to wait for this very future, so that nobody would wake it.
         """
         try:
-            dispatch.alarm.after(0, functools.partial(self.cancel, abort=abort))
+            dispatch.alarm.after(0, functools.partial(self.cancel, abort=abort), apart=True)
         except RuntimeError:  # no thread can be had, or all is over
             return False
         return True
@@ -172,10 +180,18 @@ class Future(concurrent.futures.Future[T]):
             call.dispatch.cancel_soon(self)
 
     @property
-    def on_worker(self) -> bool:
-        """Whether the current thread is a worker of the executor that this call waits for."""
+    def helper(self) -> Optional[Dispatch]:
+        """What can help it along on the current thread; None if that is no worker of it."""
         call = self._call
-        return call is not None and call.dispatch.on_worker
+        return None if call is None or not call.dispatch.on_worker else call.dispatch
+
+    @property
+    def carried_by(self) -> Optional[Future[Any]]:
+        """The future of the call that resolves this one; None if that was not submitted yet."""
+        return self
+
+    def nudge(self) -> None:
+        """A worker waits for it and others: have it submitted, if it is being gathered."""
 
     def __await__(self) -> Generator[Any, None, T]:
         return asyncio.wrap_future(self).__await__()

@@ -17,6 +17,8 @@ __all__ = ["JoinedFuture"]
 
 T = TypeVar("T")
 
+_BRIEFLY = 0.001  # seconds
+
 
 class JoinedFuture(Future[T]):
     """A future that no call of its own resolves.
@@ -40,11 +42,16 @@ class JoinedFuture(Future[T]):
         if part is not None and in_interrupted_wait():
             started = self.running() or self.done()
             return self.cancelled() if started else self._cancel_elsewhere(self._dispatch, abort)
+        if not self._dispatch.while_resolving(self._cancel_unsent, part):
+            return False
+        self._raise_caught()
+        return True
+
+    def _cancel_unsent(self, part: Optional[Any]) -> bool:
         if not concurrent.futures.Future.cancel(self):
             return False
         if part is not None:
             self._withdraw(part)
-        self._raise_caught()
         return True
 
     def cancel_soon(self) -> None:
@@ -52,9 +59,19 @@ class JoinedFuture(Future[T]):
         self._dispatch.cancel_soon(self)
 
     @property
-    def on_worker(self) -> bool:
-        """Whether the current thread is a worker of the executor that this call waits for."""
-        return self._part is not None and self._dispatch.on_worker
+    def helper(self) -> Optional[Dispatch]:
+        """What can help it along on the current thread; None if that is no worker of it."""
+        return self._dispatch if self._part is not None and self._dispatch.on_worker else None
+
+    @property
+    def carried_by(self) -> Optional[Future[Any]]:
+        """The future of the call that resolves this one; None if that was not submitted yet."""
+        raise NotImplementedError  # what it waits for is what the subclasses are about
+
+    def nudge(self) -> None:
+        """A worker waits for it and others: have it submitted, if it is being gathered."""
+        if self._part is not None and self.carried_by is None:
+            self._step(_BRIEFLY, time.monotonic() + _BRIEFLY)
 
     def _help(self, timeout: Optional[float]) -> Optional[float]:
         """On a worker: have it gathered, sent and made, if nobody else does. What is left."""
@@ -63,6 +80,7 @@ class JoinedFuture(Future[T]):
         self._dispatch.check_process()
         tell_rest()
         if not self._dispatch.on_worker:
+            self.look_behind()
             return timeout
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self.done():
@@ -71,6 +89,9 @@ class JoinedFuture(Future[T]):
                 return 0.0
             self._step(left, deadline)
         return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+    def look_behind(self) -> None:
+        """This thread is about to wait, maybe in a callback: see what would be told after that."""
 
     def _withdraw(self, part: Any) -> None:
         """It was cancelled: notify who waits for it, unless somebody else does."""

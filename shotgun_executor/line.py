@@ -68,6 +68,17 @@ class Line:
             passed_over.append(call)
         return None
 
+    def sweep(self) -> list[Call]:
+        """Take out those that are no longer to start; returns what is to be freed later."""
+        swept: list[Call] = []
+        for priority, calls in list(self._by_priority.items()):
+            found = list(calls)
+            left = deque(call for call in found if call.state is State.READY)
+            self._by_priority[priority] = left
+            left.extend(list(calls)[len(found) :])  # that a destructor has put in line meanwhile
+            swept += found
+        return swept
+
     def __iter__(self) -> Iterator[Call]:
         """The calls in line, those of the highest priority first."""
         for priority in self._order:

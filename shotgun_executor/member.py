@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from shotgun_executor.batching import Batching
+    from shotgun_executor.future import Future
 
 __all__ = ["BatchedFuture", "Member", "Place"]
 
@@ -163,6 +164,17 @@ class BatchedFuture(JoinedFuture[T]):
 
     def __init__(self, member: Member) -> None:
         super().__init__(member.batching.dispatch, member)
+
+    @property
+    def carried_by(self) -> Optional[Future[Any]]:
+        """Itself, as it has the call of its batch."""
+        return None if self._call is None else self
+
+    def look_behind(self) -> None:
+        """What it needs may be done, and who would tell be a callback that comes later here."""
+        member = self._part
+        if member is not None:
+            member.batching.look_behind(member)
 
     def _withdraw(self, part: Member) -> None:
         part.batching.withdraw(part)

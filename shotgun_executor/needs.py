@@ -40,7 +40,8 @@ class Need:
             dispatch.need_is_done(call, need)
         except BaseException:
             # The stack was full, say: on another thread there is room. Nobody else would notice.
-            dispatch.alarm.after(0, functools.partial(dispatch.look_again, call))
+            look_again = functools.partial(dispatch.look_again, call)
+            dispatch.alarm.after(0, look_again, apart=True)
             raise
 
 

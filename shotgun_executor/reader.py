@@ -13,6 +13,7 @@ from shotgun_executor.joined import JoinedFuture
 if TYPE_CHECKING:
     from shotgun_executor.alarm import Ring
     from shotgun_executor.asked import Asked, Lookup
+    from shotgun_executor.future import Future
     from shotgun_executor.joint import JointRead
     from shotgun_executor.reads import Reads
 
@@ -84,6 +85,14 @@ class ReaderFuture(JoinedFuture[T]):
 
     def __init__(self, reader: Reader) -> None:
         super().__init__(reader.reads.dispatch, reader)
+
+    @property
+    def carried_by(self) -> Optional[Future[Any]]:
+        """The future of the call for all who want it."""
+        reader = self._part
+        joint = None if reader is None else reader.joint
+        future = None if joint is None else joint.future
+        return None if future is None else future.carried_by
 
     def _withdraw(self, part: Reader) -> None:
         part.reads.withdraw(part)

@@ -161,7 +161,8 @@ class Reads:
         seconds = reader.asked.options.deadline
         if seconds is not None:
             reader.due = time.monotonic() + seconds
-            ring = self.dispatch.alarm.after(seconds, functools.partial(self._expire, reader))
+            expire = functools.partial(self._expire, reader)
+            ring = self.dispatch.alarm.after(seconds, expire, apart=True)
             reader.ring = ring
             if reader.over:
                 ring.cancel()
@@ -199,6 +200,10 @@ class Reads:
         """Nothing more comes: submit what was gathered."""
         self._hurried = True
         self.flush()
+
+    def stalled(self) -> bool:
+        """They wait for no futures of others, so they go on by themselves."""
+        return False
 
     def cancel_unsent(self) -> None:
         """Cancel what is being gathered."""
@@ -253,6 +258,7 @@ class Reads:
             joint.future = future
             wanted = bool(joint.readers)
         joint.submitted.set()
+        self.dispatch.look()
         if not wanted:
             future.cancel(abort=True)
         future.add_done_callback(functools.partial(self._over, joint))
@@ -316,10 +322,11 @@ class Reads:
                 results = joint.results(readers, answer)
             except Exception as caught:  # the answer was not what it should be
                 error = caught
-        self._telling.tell(
+        outcomes = [
             (reader, result, _own(error, alone=len(readers) == 1))
             for reader, result in zip(readers, results)
-        )
+        ]
+        self.dispatch.while_resolving(self._telling.tell, outcomes)
 
     def _tell(self, outcome: _Outcome) -> None:
         reader, result, error = outcome
@@ -347,12 +354,10 @@ class Reads:
         """The deadline of *reader* has passed; that of the others has not."""
         if self._claim(reader):
             seconds = reader.asked.options.deadline
-            reader.tell(
-                None,
-                DeadlineExceeded(
-                    f"{reader} did not end within {seconds:g} s{self.dispatch.status()}"
-                ),
+            error = DeadlineExceeded(
+                f"{reader} did not end within {seconds:g} s{self.dispatch.status()}"
             )
+            self.dispatch.while_resolving(reader.tell, None, error)
             self._leave(reader)
 
     def _leave(self, reader: Reader) -> None:

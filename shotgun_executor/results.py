@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
 import dataclasses
 import functools
 import importlib
@@ -11,6 +10,8 @@ import queue
 import time
 from collections.abc import Iterator, Sized
 from typing import TYPE_CHECKING, Any, Callable, Generic, Optional, TypeVar, Union
+
+from shotgun_executor.completion import help_first
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -202,11 +203,11 @@ class MapOutcomes(_Submitted[T, Outcome[T]]):
 
     def _next_done(self) -> Future[T]:
         """The call that is done first of those that are pending."""
-        oldest = next(iter(self._pending))
-        if self._done.empty() and oldest.on_worker:
-            # A worker that waits: it is to run what nobody else has taken.
-            with contextlib.suppress(concurrent.futures.CancelledError):
-                oldest.exception(self._time_left())
+        # A worker that waits is to run what nobody else has taken.
+        while self._done.empty() and self._time_left() != 0:
+            found = help_first(self._pending, self._deadline)
+            if found is None or found:  # it is, or another thread is about to say so
+                break
         try:
             return self._done.get(timeout=self._time_left())
         except queue.Empty:

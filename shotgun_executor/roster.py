@@ -42,6 +42,10 @@ class Source(Protocol):
     def cancel_unsent(self) -> None:
         """Cancel what was not submitted yet."""
 
+    def stalled(self) -> bool:
+        """Whether all of it waits for futures. Takes no lock: it is asked under the dispatch's."""
+        ...
+
 
 class Bounds(NamedTuple):
     """How many calls may run and wait."""
@@ -81,6 +85,7 @@ class Roster:
         # which may come back here; and no decision allocates between its test and its effect.
         self.lock = threading.RLock()
         self._line = Line()
+        self._swept: list[Call] = []  # out of the line, to be freed without the lock
         self._ready = 0  # how many of the calls in _line are READY; the others were withdrawn
         self._aside: set[Call] = set()
         self._idle = threading.Condition(self.lock)  # notified when nothing waits or runs any more
@@ -91,6 +96,8 @@ class Roster:
         self._pending = 0  # the calls that were accepted, and never taken
         self._room = threading.Condition(self.lock)  # notified when a submit need not wait any more
         self._blocked_submits = 0  # how many wait for that
+        # Workers that wait for the first of several futures: resolved when they are to look again.
+        self.onlookers: list[concurrent.futures.Future[None]] = []
         self._paused = False  # the alarm will start a runner: until then no call may start
         self._closed = False
         self._hurried = False  # no call is made again
@@ -133,6 +140,18 @@ class Roster:
     def can_repeat(self) -> bool:
         """Whether calls may be made again later; not at exit, nor when all is to end."""
         return not self._hurried
+
+    def while_resolving(self, function: Callable[..., Any], /, *args: Any) -> Any:
+        """Call *function*, which resolves futures, and so calls their callbacks.
+
+        Other calls may wait for what comes after a callback on the same thread, so a callback that
+        shuts the executor down from here must not wait for them.
+        """
+        outer, self._here.resolving = getattr(self._here, "resolving", False), True
+        try:
+            return function(*args)
+        finally:
+            self._here.resolving = outer
 
     # What is counted along.
 
@@ -206,6 +225,9 @@ class Roster:
             self._room.wait_for(
                 lambda: self._has_room() or self._stalled() or self._closed or self._broken
             )
+        except BaseException:  # Ctrl-C, maybe just when it was told: the next one is to be
+            self._room.notify()
+            raise
         finally:
             self._blocked_submits -= 1
         self._refuse_if_over()
@@ -219,14 +241,18 @@ class Roster:
 
         Who submits may be the one who is to resolve them, afterwards.
         """
-        if self._ready or self._runners or self._guests or self._promised:
+        if self._ready or self._runners or self._guests:
             return False
-        return all(call.state is State.BLOCKED for call in self._aside)
+        if not all(call.state is State.BLOCKED for call in self._aside):
+            return False
+        return all(source.stalled() for source in self._promised)
 
     def _accept(self, call: Call) -> None:
         self._counters.submitted += 1
         if not self._counters.submitted % 1000:  # no worker comes by, if they were cancelled
             self._counters.count_endings()
+            if len(self._line) > 2 * self._ready + 1000:
+                self._swept = self._line.sweep()
         self._pending += 1
         if call.needs:
             call.state = State.BLOCKED
@@ -258,6 +284,11 @@ class Roster:
             self._pending -= 1
         return True
 
+    def _wake_onlookers(self) -> None:
+        """A call is in another place now: have those look who may want to run it."""
+        while self.onlookers:
+            self.onlookers.pop().set_result(None)
+
     def _at_work(self) -> list[Runner]:
         return [*self._runners, *self._guests]
 
@@ -266,6 +297,11 @@ class Roster:
         return bool(self._ready or self._aside or self._runners or self._guests or self._promised)
 
     # These take the lock themselves.
+
+    def look(self) -> None:
+        """Something has come into the line by a way that its waiting workers do not know yet."""
+        with self.lock:
+            self._wake_onlookers()
 
     def withdraw(self, call: Call) -> bool:
         """Take back a call that no worker has taken; True for who comes first, if in time."""

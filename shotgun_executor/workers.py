@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import os
+import sys
 import threading
 from concurrent.futures.thread import BrokenThreadPool
 from typing import TYPE_CHECKING, Any, Callable, Optional
@@ -81,6 +83,7 @@ class Workers(Roster):
         call.state = READY
         self._aside.discard(call)
         self._ready += 1
+        self._wake_onlookers()
         return self._admit(runner)
 
     def _next_in_line(
@@ -185,8 +188,23 @@ class Workers(Roster):
             calls.pop()
             del call  # the traceback of its error holds this frame
 
+    def end_if_forked(self) -> None:
+        """A function may have forked on this worker: its child has nothing else to do.
+
+        It would run, once more and by the connections of the parent, what that has in line.
+        """
+        if not self.forked or any(self._here.calls is guest.calls for guest in self._guests):
+            return
+        LOG.critical("a function that has forked went on to its end in the child, which ends here")
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+        os._exit(1)
+
     def _next(self, runner: Runner) -> Optional[Call]:
         """The next call for *runner*; None ends it, so that the next submit starts another."""
+        if os.getpid() != self.process:  # a callback has forked
+            self.end_if_forked()
         if self._dropped:
             self._cancel_dropped()
         passed_over: list[Call] = []  # freed after the lock: it may be the end of a user's object
@@ -343,10 +361,11 @@ class Workers(Roster):
             if call.end is None:
                 call.end = end
             used, awaited = self._used_by(call), call.waits_for
+            self._wake_onlookers()
         for connection, number in used:
             connection.abort(number)
-        if awaited is not None:  # its worker sleeps on that
-            awaited.tell_watchers()
+        for each in awaited:  # its worker sleeps on that
+            each.tell_watchers()
         return True
 
     def _used_by(self, call: Call) -> tuple[tuple[Connection, int], ...]:

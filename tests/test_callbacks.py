@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import signal
 import threading
 
 import pytest
 
-from shotgun_executor import ShotgunExecutor, as_completed, wait
+from shotgun_executor import DeadlineExceeded, Limit, ShotgunExecutor, as_completed, wait
+from shotgun_executor.call import Options
 from tests.support import KEYS, LONG, NOWHERE, Gate, in_thread, wait_until
 
 
@@ -158,6 +160,21 @@ def test_callback_of_a_gathered_call_may_wait_for_another_of_its_batch(sandbox):
     assert seen == [ids[2]]
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_callback_may_wait_for_a_gathered_call_that_needs_the_same_future(sandbox, way):
+    """What it needs is there, though the callback that would say so comes after this one."""
+    with ShotgunExecutor(sandbox.url, **sandbox.credentials, max_workers=1) as executor:
+        need: concurrent.futures.Future = concurrent.futures.Future()
+        seen = []
+        need.add_done_callback(lambda _: seen.append(outcome_of(way, written)))
+        project = executor.create("Project", {"name": "show"}).result(LONG)
+        data = {"code": need, "project": project}
+        written = executor.batching().create("Shot", data)
+        in_thread(lambda: need.set_result("a"))()
+        assert seen == ["returned"]
+        assert written.result(LONG)["code"] == "a"
+
+
 def test_callback_of_a_shared_read_may_wait_for_another_reader(sandbox):
     """Readers are told one after the other; a callback that waits has them told."""
     with ShotgunExecutor(
@@ -217,3 +234,100 @@ def test_signal_handler_may_cancel_what_the_main_thread_waits_for(executor, sand
             sandbox.resume()
     assert said == [True]
     need.set_result(None)
+
+
+# What shuts down, or needs the clock
+
+
+def blocked(executor, need):
+    return needing(executor, need)
+
+
+def gathered(executor, need):
+    return executor.batching().update("Shot", 1, {"description": need})
+
+
+@pytest.mark.parametrize("make", [blocked, gathered])
+def test_callback_of_a_cancel_may_shut_down(make):
+    """It does not wait for the very call that is being cancelled on its thread."""
+    executor = ShotgunExecutor(NOWHERE, **KEYS, max_workers=1)
+    need: concurrent.futures.Future = concurrent.futures.Future()
+    future = make(executor, need)
+    other = executor.submit(len, "abc")
+    future.add_done_callback(lambda _: executor.shutdown())
+    assert in_thread(future.cancel)()
+    assert other.result(LONG) == 3
+    executor.shutdown()
+
+
+def test_callback_of_a_future_of_others_may_shut_down():
+    """What needs that future is run first, though it is told of it only after the callback."""
+    executor = ShotgunExecutor(NOWHERE, **KEYS, max_workers=1)
+    need: concurrent.futures.Future = concurrent.futures.Future()
+    need.add_done_callback(lambda _: executor.shutdown())
+    future = needing(executor, need)
+    in_thread(lambda: need.set_result(None))()
+    assert future.result(0) == 3
+
+
+@pytest.mark.parametrize("way", ["result", "standard"])
+def test_callback_of_an_expired_call_may_wait_for_what_is_due_later(way):
+    """The clock goes on, on another thread: here it ends the wait for the next start."""
+    limit = Limit(per_second=4)
+    with ShotgunExecutor(NOWHERE, **KEYS, max_workers=1, limit=limit) as executor:
+        seen: list = []
+        told = threading.Event()
+
+        def callback(_):
+            futures = [executor.submit(len, "ab") for _ in range(2)]
+            if way == "standard":
+                concurrent.futures.wait(futures, LONG)
+            seen.extend(future.result(LONG) for future in futures)
+            told.set()
+
+        need: concurrent.futures.Future = concurrent.futures.Future()
+        options = Options(deadline=0.05)
+        future = executor._dispatch.submit(len, ("abc",), {}, needs=[need], options=options)
+        future.add_done_callback(callback)
+        assert told.wait(LONG / 2)
+        assert seen == [2, 2]
+        need.cancel()
+
+
+def test_callback_of_an_expired_call_may_raise_system_exit(executor, caplog):
+    """It does not end the clock: the next deadline holds."""
+    need: concurrent.futures.Future = concurrent.futures.Future()
+    options = Options(deadline=0.02)
+    for _ in range(2):
+        future = executor._dispatch.submit(len, ("abc",), {}, needs=[need], options=options)
+        future.add_done_callback(leave)
+        assert isinstance(future.exception(LONG / 2), DeadlineExceeded)
+    need.cancel()
+
+
+def test_callback_that_raises_keeps_no_worker_from_what_it_has_taken():
+    """A worker that finds a need failed tells so, and runs what it took for its own wait."""
+    with ShotgunExecutor(NOWHERE, **KEYS, max_workers=1) as executor:
+        bad: concurrent.futures.Future = concurrent.futures.Future()
+        seen: list = []
+
+        def callback(_):
+            with contextlib.suppress(SystemExit):
+                failing.exception()
+            seen.append(other.result(LONG))
+
+        def fail():
+            bad.set_exception(OSError("gone"))
+
+        bad.add_done_callback(callback)
+        gate = Gate()
+        executor.submit(gate)
+        gate.wait_for(1)
+        outer = executor.submit(fail)
+        other = executor.submit(len, "ab")
+        failing = needing(executor, bad, other)
+        failing.add_done_callback(leave)
+        gate.open()
+        outer.result(LONG)
+        assert seen == [2]
+        assert type(failing.exception(LONG)).__name__ == "DependencyError"

@@ -503,3 +503,53 @@ def test_call_that_its_submitter_runs_outlives_a_shutdown_in_between():
     executor.add_observer(meanwhile)
     assert executor.options(deadline=LONG).submit(len, "abc").result(LONG) == 3
     in_thread(executor.shutdown)()
+
+
+def test_gathered_call_passes_the_room_on():
+    """It takes no room before its batch is submitted: who comes next need not wait for that."""
+    gates = [Gate(), Gate()]
+    with ShotgunExecutor(NOWHERE, **KEYS, max_workers=1, max_pending=1) as executor:
+        executor.submit(gates[0])
+        gates[0].wait_for(1)
+        executor.submit(gates[1])
+        batch = executor.batching(max_wait=3600)
+        joins = []
+        for number, submit in enumerate(
+            (lambda: batch.update("Shot", 1, {"code": "a"}), lambda: executor.submit(len, "ab")), 1
+        ):
+            joins.append(in_thread(submit))
+            until(lambda number=number: executor._dispatch._blocked_submits == number)
+        gates[0].open()
+        gates[1].wait_for(1)
+        gathered, late = [join() for join in joins]
+        assert gathered.cancel()
+        gates[1].open()
+        assert late.result(LONG) == 2
+
+
+def test_submit_goes_on_when_gathered_calls_wait_for_futures_of_others_too():
+    """Who waits for room may be the one who is to resolve those."""
+    with ShotgunExecutor(NOWHERE, **KEYS, max_workers=1, max_pending=1) as executor:
+        need: concurrent.futures.Future = concurrent.futures.Future()
+        gathered = executor.batching().update("Shot", 1, {"description": need})
+        waiting = executor._dispatch.submit(len, ("abc",), {}, needs=[need])
+        late = in_thread(lambda: executor.submit(len, "ab"))()
+        assert late.result(LONG) == 2
+        assert gathered.cancel()
+        need.set_result(None)
+        assert waiting.result(LONG) == 3
+
+
+def test_cancelled_calls_do_not_pile_up():
+    """While the workers are busy nobody comes by to pass over them, yet few are kept."""
+    gate = Gate()
+    with ShotgunExecutor(NOWHERE, **KEYS, max_workers=1) as executor:
+        executor.submit(gate)
+        gate.wait_for(1)
+        first = executor.submit(len, "abc")
+        for _ in range(5000):
+            assert executor.submit(len, "ab").cancel()
+        last = executor.submit(len, "a")
+        assert len(executor._dispatch._line) < 2500
+        gate.open()
+        assert (first.result(LONG), last.result(LONG)) == (3, 1)

@@ -432,6 +432,39 @@ def test_a_forked_child_does_not_wait_for_its_parents_futures(executor, sandbox)
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 @pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
+@pytest.mark.parametrize("where", ["function", "callback", "initializer"])
+def test_a_child_that_a_worker_has_forked_runs_nothing_of_its_parent(tmp_path, where):
+    """It ends where its function ends; what waits in line is done once, by the parent."""
+    note = tmp_path / "ran"
+    children: list[int] = []
+
+    def fork(_=None):
+        child = os.fork()
+        if child:
+            children.append(child)
+
+    def run():
+        with note.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+
+    initializer = fork if where == "initializer" else None
+    with ShotgunExecutor(NOWHERE, **KEYS, max_workers=1, initializer=initializer) as executor:
+        gate = Gate()
+        first = executor.submit(gate)
+        if where == "callback":
+            first.add_done_callback(fork)
+        if where == "function":
+            executor.submit(fork)
+        last = executor.submit(run)
+        gate.open()
+        last.result(LONG)
+    (child,) = children
+    assert in_thread(lambda: os.waitpid(child, 0))()[1] != 0
+    assert note.read_text() == f"{os.getpid()}\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
 @pytest.mark.parametrize("cls", [ShotgunPool, ThreadLocalShotgun])
 def test_a_forked_child_has_connections_of_its_own(sandbox, cls):
     """Parent and child go on with the same pool, and never read each other's answers."""

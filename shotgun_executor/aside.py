@@ -35,12 +35,8 @@ T = TypeVar("T")
 def _settle(outcome: tuple[Call, Optional[BaseException]]) -> None:
     """Fail a call (without an error: cancel it), and so on with those that need it."""
     call, error = outcome
-    try:
+    if not call.future.done():
         call.settle(error)
-    except BaseException:  # Ctrl-C, or SystemExit in a callback
-        if not call.future.done():
-            call.settle(error)
-        raise
 
 
 # Chains of dependants may be long: they are told one after the other.
@@ -124,12 +120,18 @@ class Aside(Workers):
 
     def _end_without_run(self, call: Call, error: Optional[BaseException]) -> bool:
         """Fail *call* (without an error: cancel it), unless a worker has taken it."""
-        with self.lock:
-            taken = self.take(call)
-        if taken:
-            call.drop()
-            self.while_resolving(_TELLING.tell, [(call, error)])
-            self._end_if_idle()
+        try:
+            with self.lock:
+                taken = self.take(call)
+            if taken:
+                call.drop()
+                self.while_resolving(_TELLING.tell, [(call, error)])
+                self._end_if_idle()
+        except BaseException:  # Ctrl-C: nobody else would resolve what we have taken
+            if call.taken_here:
+                _TELLING.tell([(call, error)])
+                self.recount()
+            raise
         return taken
 
     def suspend(self, call: Call, unfinished: Unfinished) -> None:

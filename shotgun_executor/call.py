@@ -209,6 +209,11 @@ class Call:
         return self.state is TAKEN
 
     @property
+    def taken_here(self) -> bool:
+        """Whether this very thread has taken it."""
+        return self.state is TAKEN and self.taker == threading.get_ident()
+
+    @property
     def waits_for_futures(self) -> bool:
         """Whether it waits for futures, or for its parts."""
         return self.state is State.BLOCKED

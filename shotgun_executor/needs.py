@@ -33,10 +33,10 @@ class Need:
     def __call__(self, need: concurrent.futures.Future[Any]) -> None:
         """Note that *need* is done."""
         dispatch, call = self._dispatch, self._call
-        self._dispatch = self._call = None
         if dispatch is None or call is None:
             return
         try:
+            self._dispatch = self._call = None
             dispatch.need_is_done(call, need)
         except BaseException:
             # The stack was full, say: on another thread there is room. Nobody else would notice.

@@ -21,6 +21,7 @@ from shotgun_executor.call import DELAYED, READY, TAKEN, Call, State
 from shotgun_executor.errors import TooManyCalls
 from shotgun_executor.line import Line
 from shotgun_executor.observing import Observers
+from shotgun_executor.signals import is_within
 from shotgun_executor.stats import Counters
 
 if TYPE_CHECKING:
@@ -73,9 +74,7 @@ class Roster:
         self._max_runners, self.limit, self._max_pending, self._when_full = bounds
         self.process = os.getpid()
         self.alarm = Alarm(name)
-        # What this thread does: .calls, the calls that it runs, each within the one before;
-        # .cascade, the dependants that it is resolving; .resolving, whether others may wait for
-        # what comes next on it; .starting, whether it holds the stdlib's locks.
+        # What this thread does: .calls, the calls that it runs, each within the one before.
         self._here = threading.local()
         # The state. Guarded by lock, as is the state of each call. A call that is READY is in
         # _line, one that is BLOCKED or DELAYED in _aside. A runner is in _runners from the decision
@@ -135,7 +134,7 @@ class Roster:
     @property
     def others_wait_for_us(self) -> bool:
         """Whether the current thread runs a call or resolves others: then it must not wait."""
-        return self.on_worker or getattr(self._here, "resolving", False)
+        return self.on_worker or is_within(Roster.while_resolving, self)
 
     def can_repeat(self) -> bool:
         """Whether calls may be made again later; not at exit, nor when all is to end."""
@@ -147,11 +146,7 @@ class Roster:
         Other calls may wait for what comes after a callback on the same thread, so a callback that
         shuts the executor down from here must not wait for them.
         """
-        outer, self._here.resolving = getattr(self._here, "resolving", False), True
-        try:
-            return function(*args)
-        finally:
-            self._here.resolving = outer
+        return function(*args)
 
     # What is counted along.
 
@@ -351,8 +346,6 @@ class Roster:
 
     def _end_if_idle(self, *, aside: bool = False) -> None:
         """End if all is done; *aside*: on a thread of its own, as this one holds stdlib locks."""
-        if getattr(self._here, "starting", False):
-            return  # whoever interrupted this thread is not to end it all; see _start_runner
         with self.lock:
             if not self._closed or self._busy():
                 return

@@ -1,16 +1,20 @@
-"""Signal handlers, which Python calls on the main thread between any two of its steps."""
+"""What a thread is in the middle of, read from its stack.
+
+Signal handlers, and destructors, are called between any two steps of a thread. A flag that is set
+and reset would stay set if Ctrl-C came in between; the stack is always right.
+"""
 
 from __future__ import annotations
 
 import concurrent.futures
 import sys
 import threading
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 if TYPE_CHECKING:
     from types import FrameType
 
-__all__ = ["in_interrupted_wait"]
+__all__ = ["in_interrupted_wait", "is_within"]
 
 
 def in_interrupted_wait() -> bool:
@@ -36,3 +40,14 @@ _WAITS = {
         *(concurrent.futures.wait, concurrent.futures.as_completed),
     )
 }
+
+
+def is_within(method: Callable[..., Any], owner: object) -> bool:
+    """Whether this thread is within a call of *method*, a function of its class, of *owner*."""
+    code = method.__code__
+    frame: Optional[FrameType] = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code is code and frame.f_locals.get("self") is owner:
+            return True
+        frame = frame.f_back
+    return False

@@ -6,6 +6,8 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Callable, Generic, Optional, TypeVar
 
+from shotgun_executor.signals import is_within
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -30,7 +32,7 @@ class Telling(Generic[Outcome]):
         """Nothing is to be told yet.
 
         Args:
-            tell: Tells one.
+            tell: Tells one, if that was not done; it is called once more after Ctrl-C.
             told: Called with those that were told, when there are no more for now.
         """
         self._tell = tell
@@ -42,29 +44,40 @@ class Telling(Generic[Outcome]):
         Whatever the callbacks raise, SystemExit and Ctrl-C too, all are told; then it is raised.
         """
         queues = _queues()
-        if self in queues:
-            queues[self].left.extend(outcomes)
+        known = self in queues
+        queue = queues.setdefault(self, _Queue())
+        queue.left.extend(outcomes)
+        if known and is_within(Telling._tell_left, self):
             return
-        queues[self] = _Queue(outcomes)
         try:
-            self._tell_left(queues[self])
+            self._tell_left(queue)
         finally:
-            del queues[self]
+            if not queue.left:  # else Ctrl-C came in between: this thread tells them when it waits
+                queues.pop(self, None)
 
     def _tell_left(self, queue: _Queue) -> None:
         raised: Optional[BaseException] = None
         while queue.left:
-            outcome = queue.left.popleft()
-            queue.told.append(outcome)
-            try:
-                self._tell(outcome)
-            except BaseException as caught:
-                raised = caught
+            raised = self._tell_next(queue) or raised
         told, queue.told = queue.told, []
         if self._told is not None:
             self._told(told)
         if raised is not None:
             raise raised
+
+    def _tell_next(self, queue: _Queue) -> Optional[BaseException]:
+        """Tell one; what was raised meanwhile."""
+        outcome: Optional[Outcome] = None
+        try:
+            outcome = queue.left.popleft()
+            queue.told.append(outcome)
+            self._tell(outcome)
+        except BaseException as caught:
+            # Ctrl-C, maybe before it was told.
+            if outcome is not None and not isinstance(caught, Exception):
+                self._tell(outcome)
+            return caught
+        return None
 
 
 class _Queue:
@@ -72,8 +85,8 @@ class _Queue:
 
     __slots__ = ("left", "told")
 
-    def __init__(self, outcomes: Iterable[Any]) -> None:
-        self.left: deque[Any] = deque(outcomes)
+    def __init__(self) -> None:
+        self.left: deque[Any] = deque()
         self.told: list[Any] = []
 
 

@@ -16,11 +16,12 @@ import threading
 from concurrent.futures.thread import BrokenThreadPool
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from shotgun_executor.call import READY, TAKEN
+from shotgun_executor.call import DELAYED, READY, TAKEN, State
 from shotgun_executor.limit import admit
 from shotgun_executor.opening import Aborted
 from shotgun_executor.roster import Bounds, Roster
 from shotgun_executor.runner import Runner
+from shotgun_executor.signals import is_within
 
 if TYPE_CHECKING:
     import concurrent.futures
@@ -116,22 +117,22 @@ class Workers(Roster):
     def _start_runner(self, runner: Runner) -> bool:
         """Hand it to the stdlib's pool; False if no thread can be had, and others do its work."""
         runner.keep = self._owner()
-        # A signal handler that shuts down in between must not: the stdlib's lock is held here.
-        outer, self._here.starting = getattr(self._here, "starting", False), True
         try:
-            ended = self._start(runner)
+            ended = self._hand_over(runner)
         except RuntimeError as error:
             if not (self._exiting and len(self._runners) > 1):
                 raise
             self._dismiss(runner, error)
             return False
-        finally:
-            self._here.starting = outer
         runner.handed_over = True
         if self._closed:
             self._end_if_idle()
         ended.add_done_callback(runner.ended)
         return True
+
+    def _hand_over(self, runner: Runner) -> concurrent.futures.Future[None]:
+        """A method of its own, so that others see on the stack that the stdlib's locks are held."""
+        return self._start(runner)
 
     def admit_more(self) -> None:
         """There may be room for runners: start as many as there is work for."""
@@ -239,8 +240,8 @@ class Workers(Roster):
     def _run_as_guest(self, guest: Runner, call: Call) -> None:
         """Run *call*, which this thread has taken, though it is no worker."""
         outer = getattr(self._here, "calls", None)
-        self._here.calls = guest.calls
         try:
+            self._here.calls = guest.calls
             self.run_call(call)
         finally:
             self._here.calls = outer
@@ -254,7 +255,7 @@ class Workers(Roster):
         """*error* has ended a submit that has taken its *call*: fail it, if it is not done."""
         with self.lock:
             self._guests.discard(guest)
-            ours = call.state is TAKEN and call.taker == threading.get_ident()
+            ours = call.taken_here
         if ours and not call.future.done():
             call.fail(error)
             self._end_if_idle()
@@ -264,6 +265,8 @@ class Workers(Roster):
     def recount(self) -> None:
         """Ctrl-C came in the middle of something: count anew what is counted along."""
         with self.lock:
+            gone = [call for call in self._aside if call.state not in (State.BLOCKED, DELAYED)]
+            self._aside.difference_update(gone)
             ready = list(self._line)
             self._ready = len(ready)
             self._pending = sum(not call.number for call in (*ready, *self._aside))
@@ -272,6 +275,12 @@ class Workers(Roster):
         self._end_if_idle()
 
     # How they end.
+
+    def _end_if_idle(self, *, aside: bool = False) -> None:
+        # A signal handler that shuts down must not end it all while the stdlib's locks are held
+        # here; _start_runner does so afterwards.
+        if self._closed and not is_within(Workers._hand_over, self):
+            super()._end_if_idle(aside=aside)
 
     def runner_ended(self, runner: Runner, ended: concurrent.futures.Future[None]) -> None:
         """The stdlib is done with a runner: it ran, or it never will."""

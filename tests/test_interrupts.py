@@ -15,7 +15,7 @@ import pytest
 from shotgun_api3 import Shotgun
 
 import shotgun_executor
-from shotgun_executor import ShotgunExecutor
+from shotgun_executor import ShotgunExecutor, wait
 from shotgun_executor.pool import ConnectionPool
 from shotgun_executor.prototype import Prototype
 from tests.support import KEYS, LONG, NOWHERE, Gate, in_thread
@@ -113,6 +113,37 @@ def test_submit_with_futures_interrupted_anywhere_leaves_a_whole_executor():
         interrupted = interrupted_at(step, lambda: submit(len, ("abc",), {}, needs=[need]))
         need.set_result(None)
         still_works(executor)
+        return interrupted
+
+    each_step(attempt)
+
+
+def test_submit_interrupted_anywhere_leaves_an_executor_that_the_same_thread_ends():
+    """The thread that was interrupted shuts it down; the clock of its deadlines ends too."""
+
+    def attempt(step):
+        executor = ShotgunExecutor(NOWHERE, **KEYS, max_workers=1)
+        # A clock that runs, as the fixture that looks for threads left behind is to see.
+        assert executor.options(deadline=LONG).submit(len, "ab").result(LONG) == 2
+        interrupted = interrupted_at(step, lambda: executor.submit(len, "abc"))
+        executor.shutdown(wait=LONG)
+        return interrupted
+
+    each_step(attempt)
+
+
+def test_failure_interrupted_anywhere_reaches_all_dependants():
+    """Whatever line of it is interrupted, all that needs the future is resolved, on a next wait."""
+
+    def attempt(step):
+        with ShotgunExecutor(NOWHERE, **KEYS, max_workers=1) as executor:
+            submit = executor._dispatch.submit
+            need: concurrent.futures.Future = concurrent.futures.Future()
+            chain = [submit(len, ("",), {}, needs=[need])]
+            for _ in range(3):
+                chain.append(submit(len, ("",), {}, needs=chain[-1:]))
+            interrupted = interrupted_at(step, lambda: need.set_exception(OSError("gone")))
+            assert not wait(chain, LONG).not_done
         return interrupted
 
     each_step(attempt)

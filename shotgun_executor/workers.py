@@ -213,7 +213,8 @@ class Workers(Roster):
 
     def _next(self, runner: Runner) -> Optional[Call]:
         """The next call for *runner*; None ends it, so that the next submit starts another."""
-        self.end_if_forked()
+        if self.forked:
+            self.end_if_forked()
         if self._dropped:
             self._cancel_dropped()
         passed_over: list[Call] = []  # freed after the lock: it may be the end of a user's object

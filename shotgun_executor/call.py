@@ -265,7 +265,7 @@ class Call:
             try:
                 result = self.context.run(self.function, *self.args, **self.kwargs)
             finally:
-                if os.getpid() != self.dispatch.process:
+                if self.dispatch.forked:
                     self.dispatch.end_if_forked()
         except BaseException as error:
             if not self._again(error):

@@ -1,7 +1,11 @@
-"""The exit of the interpreter: what was accepted is finished while there are threads for it."""
+"""The exit of the interpreter: what was accepted is finished while there are threads for it.
+
+And forks, after which there are none.
+"""
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from typing import Callable, Optional, Protocol
@@ -10,12 +14,13 @@ __all__ = ["finish_at_exit", "threads_can_start"]
 
 
 class Finishing(Protocol):
-    """What the interpreter is to wait for at its exit."""
+    """What the interpreter is to wait for at its exit.
 
-    @property
-    def forked(self) -> bool:
-        """Whether it is of the process that this one was forked from."""
-        ...
+    Attributes:
+        forked: Set in a process that was forked from the one that made it.
+    """
+
+    forked: bool
 
     def finish_at_exit(self) -> None:
         """Bring it to its end; called on the main thread while threads still run."""
@@ -25,7 +30,7 @@ _alive: weakref.WeakSet[Finishing] = weakref.WeakSet()
 
 
 def finish_at_exit(what: Finishing) -> None:
-    """Have *what* finished when the interpreter exits, if it is there by then."""
+    """Have *what* finished when the interpreter exits, and told of forks, if it is there then."""
     _alive.add(what)
 
 
@@ -49,6 +54,15 @@ def _finish_all() -> None:
         if not each.forked:
             each.finish_at_exit()
 
+
+def _tell_forked() -> None:
+    for each in list(_alive):
+        each.forked = True
+
+
+# To ask the system for the process at each call costs more than all else that is checked.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_tell_forked)
 
 # `atexit` comes too late: before it, the standard library joins the threads of its executors, by
 # this very hook. Those who register later are called earlier. Where the hook is gone, all that was

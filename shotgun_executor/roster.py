@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import os
 import threading
 import time
 from collections import deque
@@ -72,7 +71,7 @@ class Roster:
         """See :class:`Dispatch`."""
         self._owner = owner
         self._max_runners, self.limit, self._max_pending, self._when_full = bounds
-        self.process = os.getpid()
+        self.forked = False  # this is a process that was forked from ours; see exiting.py
         self.alarm = Alarm(name)
         # What this thread does: .calls, the calls that it runs, each within the one before.
         self._here = threading.local()
@@ -112,11 +111,6 @@ class Roster:
         self._served = True  # the limit counts our workers; until all has ended
 
     # What this thread is, and the whole.
-
-    @property
-    def forked(self) -> bool:
-        """Whether this is a process that was forked from ours."""
-        return os.getpid() != self.process
 
     def check_process(self) -> None:
         """Refuse to be used in a process that was forked from ours: it has none of our threads."""

@@ -204,7 +204,7 @@ class Workers(Roster):
 
     def _next(self, runner: Runner) -> Optional[Call]:
         """The next call for *runner*; None ends it, so that the next submit starts another."""
-        if os.getpid() != self.process:  # a callback has forked
+        if self.forked:  # a callback has forked
             self.end_if_forked()
         if self._dropped:
             self._cancel_dropped()

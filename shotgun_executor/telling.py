@@ -67,7 +67,7 @@ class Telling(Generic[Outcome]):
 
     def _tell_next(self, queue: _Queue) -> Optional[BaseException]:
         """Tell one; what was raised meanwhile."""
-        outcome: Optional[Outcome] = None
+        outcome: Any = None
         try:
             outcome = queue.left.popleft()
             queue.told.append(outcome)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import ssl
 import threading
 from collections.abc import Iterator
@@ -16,6 +17,12 @@ from shotgun_executor import ShotgunExecutor, ShotgunPool, ThreadLocalShotgun, d
 from shotgun_executor.sandbox import Sandbox
 from tests.support import Front, compared, compared_records, open_sockets, settled
 from tests.watch import Watch, watching
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C, and let what is started hear it: a shell in the background turns it off."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import http.client
+import os
+import selectors
 import socket
 import ssl
 import threading
@@ -193,7 +196,7 @@ def open_socket(
         try:
             switch.guard(sock)
             clock.share(sock, len(addresses) - number)
-            sock.connect(address)
+            _connect(sock, address, switch)
             _set_options(sock)
             return _secured(sock, route, clock, switch, context)
         except OSError as caught:
@@ -272,6 +275,33 @@ def _resolve(host: str, port: int, clock: _Clock, switch: AbortSwitch) -> _Addre
             raise ServerNotFoundError(f"Unable to find the server at {host}") from errors[0]
         raise errors[0]
     return found
+
+
+def _connect(sock: socket.socket, address: tuple[object, ...], switch: AbortSwitch) -> None:
+    """Connect *sock* within its time-out.
+
+    An abort shuts the socket down, which has no effect before it has begun to connect: so one that
+    came just before is looked for just after. From then on it ends the wait.
+    """
+    limit = sock.gettimeout()
+    sock.setblocking(False)
+    failure = sock.connect_ex(address)
+    if failure in _UNDER_WAY:
+        if switch.thrown:
+            raise Aborted
+        with selectors.DefaultSelector() as selector:
+            selector.register(sock, selectors.EVENT_WRITE)
+            if not selector.select(limit):
+                raise socket.timeout("timed out")
+        failure = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if switch.thrown:
+        raise Aborted
+    if failure:
+        raise OSError(failure, os.strerror(failure))
+    sock.settimeout(limit)
+
+
+_UNDER_WAY = {errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EAGAIN)}
 
 
 def _set_options(sock: socket.socket) -> None:

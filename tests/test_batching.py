@@ -781,6 +781,7 @@ def test_nothing_is_lost_at_the_exit_of_the_interpreter(sandbox, project):
     assert sandbox.counters().writes == 30
 
 
+@pytest.mark.slow
 def test_interrupted_anywhere_holds_up_nothing(sandbox, project):
     """Ctrl-C at any point of a submission: the executor still ends, and every future has."""
 

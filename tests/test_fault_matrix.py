@@ -45,6 +45,8 @@ from tests.support import LONG, in_thread, wait_until
 
 pytestmark = pytest.mark.slow
 
+OVER_TLS = ("executor", "facade")
+
 
 @pytest.fixture(scope="module", params=[False, True], ids=["http", "https"])
 def world(
@@ -76,6 +78,8 @@ def new(client: Client, entity_type: str, **data: object) -> dict[str, Any]:
 @pytest.mark.parametrize(("fault", "call", "client"), list(cells()))
 def test_fault(world: World, tmp_path: Path, fault: str, call: str, client: str) -> None:
     """A call keeps its promise, and leaves the client as good as new and nothing behind."""
+    if world.site.url.startswith("https") and client not in OVER_TLS and call in BY_ALL:
+        pytest.skip("over TLS by the executor and its facade; all else is the same code")
     struck = CALLS[call]
     with client_of(client, world.site) as made:
         scene = scene_of(made, world, tmp_path)

@@ -228,7 +228,7 @@ def test_front_constructing_opens_no_connection(front, sandbox):
     assert sandbox.counters().connections == 1
 
 
-@pytest.mark.parametrize("calls", [250, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("calls", [60, pytest.param(1000, marks=pytest.mark.slow)])
 def test_front_many_threads_each_get_their_own_records(front, sandbox, show, calls):
     """16 threads x so many calls: no wrong record, few connections, one `info`."""
     sandbox.clear()

@@ -713,6 +713,7 @@ def test_publishing_whose_end_is_interrupted_completes_its_file(
     assert [step["state"] for step in lines(report)[1:]] == ["done", "cancelled"]
 
 
+@pytest.mark.slow
 def test_publishing_interrupted_anywhere_completes_its_file(executor, project, tmp_path):
     """Ctrl-C at any point of a step's call: the block ends, and its file is complete and free."""
     executor.connect()

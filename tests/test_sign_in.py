@@ -817,6 +817,7 @@ def test_renew_session_that_is_no_function_is_refused(cls):
 # What it is made of.
 
 
+@pytest.mark.slow
 def test_sessions_interrupted_anywhere_leave_nobody_waiting():
     """An interrupt at any line of an attempt leaves none under way."""
     step = 0

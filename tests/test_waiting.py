@@ -235,6 +235,7 @@ def test_cancelling_a_call_that_waits_for_a_future(executor):
     assert "0 calls waiting" in repr(executor)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outcome", ["result", "error", "cancel"])
 def test_a_chain_of_a_hundred_thousand_calls(outcome):
     """Success, failure and cancellation travel along any chain: nothing recurses."""

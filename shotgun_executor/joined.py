@@ -95,7 +95,7 @@ class JoinedFuture(Future[T]):
 
     def _withdraw(self, part: Any) -> None:
         """It was cancelled: notify who waits for it, unless somebody else does."""
-        raise NotImplementedError
+        raise NotImplementedError  # what it waits for is what the subclasses are about
 
     def _step(self, left: Optional[float], deadline: Optional[float]) -> None:
         """One step towards the outcome, in *left* seconds: until the *deadline*."""

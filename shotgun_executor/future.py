@@ -10,6 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
 
+from shotgun_executor.home import home
 from shotgun_executor.signals import in_interrupted_wait
 from shotgun_executor.telling import tell_rest
 
@@ -181,9 +182,11 @@ class Future(concurrent.futures.Future[T]):
 
     @property
     def helper(self) -> Optional[Dispatch]:
-        """What can help it along on the current thread; None if that is no worker of it."""
+        """The dispatch that can help it along here; None if this thread is no worker."""
         call = self._call
-        return None if call is None or not call.dispatch.on_worker else call.dispatch
+        if call is None:
+            return None
+        return call.dispatch if call.dispatch.on_worker else home()
 
     @property
     def carried_by(self) -> Optional[Future[Any]]:
@@ -207,12 +210,14 @@ class Future(concurrent.futures.Future[T]):
             if call.waits_for_futures:
                 dispatch.look_behind([self])
             tell_rest()
+        helper = self.helper
+        if helper is None:
             return timeout
         if timeout is None:
-            dispatch.help(self, None)
+            helper.help(self, None)
             return None
         deadline = time.monotonic() + timeout
-        dispatch.help(self, deadline)
+        helper.help(self, deadline)
         return max(0.0, deadline - time.monotonic())
 
 

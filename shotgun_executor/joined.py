@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
 from shotgun_executor.future import Future
+from shotgun_executor.home import home
 from shotgun_executor.signals import in_interrupted_wait
 from shotgun_executor.telling import tell_rest
 
@@ -60,8 +61,10 @@ class JoinedFuture(Future[T]):
 
     @property
     def helper(self) -> Optional[Dispatch]:
-        """What can help it along on the current thread; None if that is no worker of it."""
-        return self._dispatch if self._part is not None and self._dispatch.on_worker else None
+        """The dispatch that can help it along here; None if this thread is no worker."""
+        if self._part is None:
+            return None
+        return self._dispatch if self._dispatch.on_worker else home()
 
     @property
     def carried_by(self) -> Optional[Future[Any]]:
@@ -81,7 +84,8 @@ class JoinedFuture(Future[T]):
         tell_rest()
         if not self._dispatch.on_worker:
             self.look_behind()
-            return timeout
+            if home() is None:
+                return timeout
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self.done():
             left = None if deadline is None else deadline - time.monotonic()

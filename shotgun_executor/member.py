@@ -197,7 +197,9 @@ class BatchedFuture(JoinedFuture[T]):
         elif last.future._call is None:  # it is being resolved
             concurrent.futures.wait([last.future], left)
         else:
-            self._dispatch.help(last.future, deadline)
+            helper = last.future.helper
+            if helper is not None:
+                helper.help(last.future, deadline)
 
 
 def _first_obstacle(

@@ -46,6 +46,7 @@ __all__ = [
 ]
 
 _SWITCHES = ("connect", "convert_datetimes_to_utc")
+_LONGEST = 1e9  # seconds: more than anything lives, less than what systems can wait for
 _CREDENTIALS = ("script_name", "api_key", "login", "password", "session_token")
 
 
@@ -186,9 +187,9 @@ def _check_credentials(owner: str, given: Mapping[str, Any], auth_token: Optiona
         raise ValueError(f"{owner}: auth_token goes with login and password; give both")
 
 
-def check_count(owner: str, name: str, value: object) -> None:
-    """Refuse what is no count of at least 1; None is the caller's default."""
-    if value is None:
+def check_count(owner: str, name: str, value: object, *, optional: bool = True) -> None:
+    """Refuse what is no count of at least 1; with *optional* None is the default, and allowed."""
+    if value is None and optional:
         return
     if check_integer(owner, name, value) < 1:
         raise ValueError(f"{owner}: {name} must be at least 1, got {value}")
@@ -215,6 +216,9 @@ def check_seconds(owner: str, name: str, value: object, *, optional: bool = True
         raise TypeError(f"{owner}: {name} must be a number of seconds, not {value!r}")
     if not value >= 0:
         raise ValueError(f"{owner}: {name} must not be negative, got {value}")
+    if value > _LONGEST:
+        less = "; None is no limit" if optional else ""
+        raise ValueError(f"{owner}: {name} must be at most {_LONGEST:g} seconds, got {value}{less}")
 
 
 def check_switch(owner: str, name: str, value: object) -> None:

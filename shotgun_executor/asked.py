@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 from shotgun_api3.shotgun import Shotgun
 
-from shotgun_executor.mirror import ENTITY_PARTS, invoke_with_ids
+from shotgun_executor.mirror import invoke_with_ids, with_ids
 from shotgun_executor.retry import READS
 
 if TYPE_CHECKING:
@@ -50,10 +50,7 @@ class Asked(NamedTuple):
         arguments = dict(found.arguments)
         del arguments["self"]
         if self.invoke_it is invoke_with_ids:
-            arguments = {
-                name: ENTITY_PARTS[name](value) if name in ENTITY_PARTS else value
-                for name, value in arguments.items()
-            }
+            return dict(with_ids(Shotgun, self.name, (), arguments)[1])
         return arguments
 
     def key(self, arguments: Mapping[str, Any]) -> Hashable:

@@ -7,6 +7,7 @@ import functools
 from typing import TYPE_CHECKING, Any, Literal, Optional, Union, cast
 
 from shotgun_executor.arguments import check_choice, check_count, check_integer
+from shotgun_executor.filling import as_type
 from shotgun_executor.finding import find_first_page, find_window
 from shotgun_executor.lookups import Lookup, Question, align, align_first, id_of, key_of
 from shotgun_executor.plain import copy_plain
@@ -88,7 +89,7 @@ class BulkReads:
         raises what the first of the calls has raised.
         """
         check_choice("find_by_ids", "missing", missing, ("none", "raise", "skip"))
-        check_shape("find_by_ids", "entity_type", entity_type)
+        entity_type = _entity_type("find_by_ids", entity_type)
         keywords = _keywords(retired_only, include_archived_projects)
         sizes = _sizes("find_by_ids", chunk_size, chunk_bytes)
         values = _values("find_by_ids", "ids", ids)
@@ -147,7 +148,7 @@ class BulkReads:
 
         The future raises as that of :meth:`find_by_ids` does.
         """
-        check_shape("find_by", "entity_type", entity_type)
+        entity_type = _entity_type("find_by", entity_type)
         check_shape("find_by", "order", order)
         if not isinstance(cast("object", field), str):
             raise TypeError(f"find_by: field must be the name of a field, not {field!r}")
@@ -211,11 +212,13 @@ class BulkReads:
         check_shape("find_iter", "filters", filters)
         check_shape("find_iter", "fields", fields)
         check_shape("find_iter", "order", order)
-        check_count("find_iter", "ahead", ahead)
+        check_count("find_iter", "ahead", ahead, optional=False)
         if after_id is not None:
             check_integer("find_iter", "after_id", after_id)
             if is_by_id(order) is None:
                 raise ValueError("find_iter: after_id is for the order of ids; leave order out")
+            if additional_filter_presets:
+                raise ValueError("find_iter: with after_id a preset would find other rows")
         args = (entity_type, filters, fields, order, filter_operator)
         keywords = {
             **_keywords(retired_only, include_archived_projects),
@@ -262,6 +265,13 @@ class BulkReads:
         return executor._submit_whole(lookup.begin, needs, str(question), options)
 
 
+def _entity_type(owner: str, given: Any) -> str:
+    if isinstance(given, concurrent.futures.Future):
+        raise TypeError(f"{owner}: entity_type must be a text such as 'Shot', not a future")
+    check_shape(owner, "entity_type", given)
+    return cast("str", as_type(given))
+
+
 def _keywords(retired_only: bool, include_archived_projects: bool) -> dict[str, Any]:
     return {
         "retired_only": retired_only,
@@ -270,11 +280,9 @@ def _keywords(retired_only: bool, include_archived_projects: bool) -> dict[str, 
 
 
 def _sizes(owner: str, chunk_size: object, chunk_bytes: object) -> tuple[int, int]:
-    check_count(owner, "chunk_size", chunk_size)
-    check_count(owner, "chunk_bytes", chunk_bytes)
-    assert isinstance(chunk_size, int)
-    assert isinstance(chunk_bytes, int)
-    return chunk_size, chunk_bytes
+    check_count(owner, "chunk_size", chunk_size, optional=False)
+    check_count(owner, "chunk_bytes", chunk_bytes, optional=False)
+    return cast("int", chunk_size), cast("int", chunk_bytes)
 
 
 def _values(owner: str, name: str, given: Any) -> Any:
@@ -296,6 +304,11 @@ def _group(owner: str, filters: Any) -> Any:
     """Filters as a list of conditions, to which more can be added."""
     if isinstance(filters, dict) and "filters" in filters:
         return [filters]
+    if isinstance(filters, dict) and "logical_operator" in filters:
+        raise TypeError(
+            f"{owner}: filters must be a list of conditions such as [['id', 'is', 1]]; the form in "
+            f"which the site gets them cannot be added to"
+        )
     if hasattr(filters, "__iter__") and not isinstance(filters, (str, dict)):
         filters = list(filters)
     check_shape(owner, "filters", filters)

@@ -52,7 +52,8 @@ def wait(
         done = set(found)
         for future in found:
             del pending[future]
-    _look_behind(futures)
+    if pending and not _enough(done, return_when):
+        _look_behind(futures)
     return concurrent.futures.wait(futures, _left(deadline), return_when)
 
 

@@ -361,7 +361,8 @@ class _PooledShotgun(Shotgun):
             if writes:
                 connection.prototype.shared.wrote()
         if writes:
-            connection.trace.answered(answer[0][0])
+            redirected = getattr(self._connection, "redirected", False)
+            connection.trace.answered(answer[0][0], redirected=redirected)
         return answer
 
     def _call_rpc(self, method: str, params: Any, *args: Any, **kwargs: Any) -> Any:

@@ -45,6 +45,7 @@ __all__ = [
     "note_on",
     "outcome_unknown",
     "same_error",
+    "without_context",
 ]
 
 E = TypeVar("E", bound=Exception)
@@ -176,3 +177,9 @@ def bare_error(error: E) -> E:
     twin = same_error(error)
     twin.__cause__ = None
     return twin
+
+
+def without_context(error: UnicodeEncodeError) -> UnicodeEncodeError:
+    """The same error without the text around what cannot be encoded: the keys are in that."""
+    what = error.object[error.start : error.end]
+    return UnicodeEncodeError(error.encoding, what, 0, len(what), error.reason)

@@ -214,7 +214,7 @@ class ShotgunExecutor(Submitting, BulkReads, Thumbnails, FutureMethods, ThreadPo
         self._parallel_find = parallel_find
         self._pool = ConnectionPool(self._prototype, max_idle=max_idle)
         self._leases = ThreadLeases(self._pool)
-        self._scope = object()  # whose options a function passes on to its calls
+        self._scope: object = self._prototype  # whose options a function passes on to its calls
         name = thread_name_prefix or f"ShotgunExecutor-{next(_numbers)}"
         limit = limit if isinstance(limit, Limit) else Limit(limit)
         self._dispatch = Dispatch(
@@ -530,8 +530,8 @@ class ShotgunExecutor(Submitting, BulkReads, Thumbnails, FutureMethods, ThreadPo
         max_bytes: int = MAX_BYTES,
         max_wait: float = MAX_WAIT,
     ) -> Batching:
-        check_count("batching", "max_requests", max_requests)
-        check_count("batching", "max_bytes", max_bytes)
+        check_count("batching", "max_requests", max_requests, optional=False)
+        check_count("batching", "max_bytes", max_bytes, optional=False)
         check_seconds("batching", "max_wait", max_wait, optional=False)
         return Batching(
             self._dispatch,
@@ -551,7 +551,7 @@ class ShotgunExecutor(Submitting, BulkReads, Thumbnails, FutureMethods, ThreadPo
         *,
         ordered: bool,
     ) -> MapOutcomes[Any]:
-        check_count("batch_chunks", "chunk_size", chunk_size)
+        check_count("batch_chunks", "chunk_size", chunk_size, optional=False)
         requests = [check_request(request) for request in requests]  # before the first is sent
         # All are here: a chunk is sent when it is full, not when it has waited.
         batching = self._batching(

@@ -23,6 +23,7 @@ from shotgun_api3.shotgun import ShotgunFileDownloadError
 
 from shotgun_executor.contract import ProxyError, ServerNotFoundError
 from shotgun_executor.errors import UploadError
+from shotgun_executor.inherited import inherited_retries
 from shotgun_executor.opening import Aborted, Proxy
 from shotgun_executor.outcome import add_text, mark_unknown, unknown_form
 from shotgun_executor.retry import Sent, blame_storage, give_up, given_up, was_refused
@@ -338,7 +339,8 @@ class FileRequests:
                     memory.failed(error)
                     raise
                 elapsed = time.monotonic() - began
-                verdict = repeats.after_harmless(error, attempt, elapsed=elapsed)
+                policy = inherited_retries(connection.prototype)
+                verdict = repeats.after_harmless(error, attempt, elapsed=elapsed, policy=policy)
                 if verdict.after is None:
                     give_up(error)
                     raise
@@ -364,7 +366,7 @@ class FileRequests:
                 if is_sign_in_page(answer["location"]):
                     raise _sign_in_wanted(UploadError(f"{what} failed", answer.status, answer))
                 url = urllib.parse.urljoin(url, answer["location"])
-                answer, content = self._exchange("GET", url, None, {}, writes=writes)
+                answer, content = self._exchange("GET", url, None, {}, writes=writes, sent=True)
         except Aborted:
             raise
         except _FAILURES as error:
@@ -384,7 +386,9 @@ class FileRequests:
         headers: Mapping[str, str],
         *,
         writes: bool,
+        sent: bool = False,
     ) -> tuple[Answer, bytes]:
+        """Send a request; *sent*: it is for the outcome of one that the site has taken."""
         connection = self._connection
         transport: Optional[Transport] = None
         clean = False
@@ -397,14 +401,14 @@ class FileRequests:
             clean = True
         except BaseException:
             if writes and transport is not None:
-                connection.trace.failed(transport.phase)
+                connection.trace.failed(Phase.WHOLE if sent else transport.phase)
             raise
         finally:
             connection.end_request(clean=clean)
             if writes:
                 connection.prototype.shared.wrote()
         if writes:
-            connection.trace.answered(answer.status)
+            connection.trace.answered(answer.status, redirected=sent)
         return answer, content
 
     def _begin(

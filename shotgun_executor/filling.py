@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
-from typing import Any
+from typing import Any, Optional
 
 from shotgun_executor.plain import rebuilt
 
@@ -37,10 +37,10 @@ def _filled_within(value: Any) -> Any:
     if isinstance(value, concurrent.futures.Future):
         return _links(value.result())
     if isinstance(value, dict):
-        return {
-            key: as_id(_filled_within(item)) if key == "entity_id" else _filled_within(item)
-            for key, item in value.items()
-        }
+        done = {key: _filled_within(item) for key, item in value.items()}
+        if "entity_id" in done:
+            done["entity_id"] = as_id(done["entity_id"], done.get("entity_type"))
+        return done
     if isinstance(value, (list, tuple)):
         return rebuilt(value, [_filled_within(item) for item in value])
     return value
@@ -59,11 +59,21 @@ def link(value: Any) -> Any:
     return value
 
 
-def as_id(value: Any) -> Any:
-    """The id of an entity; anything else as it is."""
-    if isinstance(value, dict) and "type" in value and "id" in value:
-        return value["id"]
-    return value
+def as_id(value: Any, kind: Optional[object] = None) -> Any:
+    """The id of an entity; anything else as it is.
+
+    Raises:
+        ValueError: It is of another type than *kind*, the one that was asked for: another entity,
+            which happens to have that id, would be changed.
+    """
+    if not isinstance(value, dict) or "type" not in value or "id" not in value:
+        return value
+    if isinstance(kind, str) and value["type"] != kind:
+        raise ValueError(
+            f"{value['type']} {value['id']} was given as the id of a {kind}; give one of these, or "
+            f"{value['type']!r} as the type"
+        )
+    return value["id"]
 
 
 def as_type(value: Any) -> Any:

@@ -20,6 +20,7 @@ from shotgun_executor.call import Unfinished
 from shotgun_executor.connection import read_page, reads_pages
 from shotgun_executor.coverage import Coverage, Range, ids_of
 from shotgun_executor.filling import filled
+from shotgun_executor.mirror import with_ids
 from shotgun_executor.page import PageRead
 from shotgun_executor.parts import Parts
 from shotgun_executor.query import SIGNATURE, Query, is_by_id
@@ -68,6 +69,7 @@ def find_first_page(
         kwargs: Of ``find``.
     """
     args, kwargs = _filled(args, kwargs) if fill else (args, kwargs)
+    args, kwargs = with_ids(type(client), "find", args, kwargs)
     if not reads_pages(client):
         return client.find(*args, **kwargs)
     page = PageRead(1)
@@ -114,6 +116,7 @@ def find_window(
         kwargs: Of ``find``, without a limit.
     """
     args, kwargs = _filled(args, kwargs) if fill else (args, kwargs)
+    args, kwargs = with_ids(type(client), "find", args, kwargs)
     if not reads_pages(client):
         return _window_of_own_find(client, after_id, args, kwargs)
     query = Query.of(client, args, kwargs, before.size if before else 0)

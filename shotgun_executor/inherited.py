@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from shotgun_executor.call import Options
+    from shotgun_executor.retry import Retries
 
-__all__ = ["inherited", "passed_on"]
+__all__ = ["inherited", "inherited_retries", "passed_on"]
 
 # Those of the function that runs, and whose calls they are about: those of one executor. A call
 # runs with the variables of who submitted it, so this needs no care of threads.
@@ -32,6 +33,12 @@ def inherited(scope: object, options: Options) -> Options:
         timeout=held[1].timeout if timeout is None else timeout,
         retries=held[1].retries if retries is None else retries,
     )
+
+
+def inherited_retries(scope: object) -> Optional[Retries]:
+    """The policy that the function that runs was submitted with, if it was with one."""
+    held = _held.get()
+    return held[1].retries if held is not None and held[0] is scope else None
 
 
 def passed_on(scope: object, options: Options) -> contextlib.AbstractContextManager[None]:

@@ -78,8 +78,8 @@ class JoinedFuture(Future[T]):
 
     def _help(self, timeout: Optional[float]) -> Optional[float]:
         """On a worker: have it gathered, sent and made, if nobody else does. What is left."""
-        if self._part is None:
-            return timeout
+        if self._part is None or self.done():
+            return timeout  # it may be just being told, on this very thread: nothing comes first
         self._dispatch.check_process()
         tell_rest()
         if not self._dispatch.on_worker:

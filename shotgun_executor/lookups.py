@@ -233,7 +233,7 @@ def _keys(value: Any, wanted: set[Hashable]) -> list[Hashable]:
     if not isinstance(value, (list, tuple)):
         key = key_of(value)
         other = "" if value is None else str(key)
-        return [each for each in (key, other) if each in wanted][:1]
+        return [each for each in (key, other) if each in wanted]
     return [key for each in value or [None] for key in _keys(each, wanted)]
 
 

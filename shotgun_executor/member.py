@@ -128,7 +128,7 @@ class Member:
             self.needs = ()
         request = self._request()
         if "entity_id" in request:
-            request["entity_id"] = as_id(request["entity_id"])
+            request["entity_id"] = as_id(request["entity_id"], request.get("entity_type"))
         self.request = request
         self.size = _size(request)
         self.alone = not batchable or (self.method != "batch" and not _fits_a_batch(request))

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     P = ParamSpec("P")
 
 __all__ = [
-    "ENTITY_PARTS",
     "LOCAL",
     "PRIVATE",
     "UPLOADS",
@@ -37,6 +36,7 @@ __all__ = [
     "invoke_upload",
     "invoke_with_ids",
     "public_methods",
+    "with_ids",
     "within",
 ]
 
@@ -66,13 +66,13 @@ PRIVATE = frozenset({"authenticate_human_user"})
 UPLOADS = frozenset({"share_thumbnail", "upload", "upload_filmstrip_thumbnail", "upload_thumbnail"})
 
 
-# What an entity stands for where it is given for one of these.
-ENTITY_PARTS = {
-    "attachment_id": as_id,
-    "entity_id": as_id,
-    "entity_type": as_type,
-    "note_id": as_id,
-    "page_id": as_id,
+# The parameters for which an entity stands for its id; and the type that it must have, if that is
+# not an argument too.
+ENTITY_IDS = {
+    "attachment_id": "Attachment",
+    "entity_id": None,
+    "note_id": "Note",
+    "page_id": "Page",
 }
 
 
@@ -99,12 +99,23 @@ def invoke_filled(client: Any, name: str, args: Sequence[Any], kwargs: Mapping[s
 
 def invoke_with_ids(client: Any, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """Call the method *name*; an entity stands for its type or its id where that is asked for."""
-    cls: Any = type(client)
+    args, kwargs = with_ids(type(client), name, args, kwargs)
+    return getattr(client, name)(*args, **kwargs)
+
+
+def with_ids(
+    cls: type, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    """The arguments of the method *name*, with types and ids in place of entities.
+
+    Raises:
+        ValueError: An entity is of another type than the call.
+    """
     parameters = _ids(cls, name)
     if parameters:
         args, kwargs = list(args), dict(kwargs)
         _put_ids(parameters, args, kwargs)
-    return getattr(client, name)(*args, **kwargs)
+    return args, kwargs
 
 
 def invoke_upload(
@@ -154,11 +165,16 @@ def within(
 def _put_ids(
     parameters: Sequence[tuple[int, str]], args: list[Any], kwargs: dict[str, Any]
 ) -> None:
-    for place, parameter in parameters:
-        if place < len(args):
-            args[place] = ENTITY_PARTS[parameter](args[place])
-        elif parameter in kwargs:
-            kwargs[parameter] = ENTITY_PARTS[parameter](kwargs[parameter])
+    kind = None
+    for place, parameter in parameters:  # the type comes before the id
+        arguments: Any = args if place < len(args) else kwargs
+        key: Any = place if place < len(args) else parameter
+        if key is parameter and parameter not in kwargs:
+            continue
+        if parameter == "entity_type":
+            kind = arguments[key] = as_type(arguments[key])
+        else:
+            arguments[key] = as_id(arguments[key], ENTITY_IDS[parameter] or kind)
 
 
 @functools.cache
@@ -166,7 +182,11 @@ def _ids(cls: type, name: str) -> tuple[tuple[int, str], ...]:
     """The places and names of the parameters that take the type or the id of an entity."""
     signature = _signature(cls, name)
     parameters = [] if signature is None else list(signature.parameters)[1:]
-    return tuple((place, name) for place, name in enumerate(parameters) if name in ENTITY_PARTS)
+    return tuple(
+        (place, name)
+        for place, name in enumerate(parameters)
+        if name == "entity_type" or name in ENTITY_IDS
+    )
 
 
 def check_arguments(cls: type, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
@@ -199,6 +219,10 @@ def check_shapes(cls: type, name: str, args: Sequence[Any], kwargs: Mapping[str,
             continue
         if value is not None or not optional:
             check_shape(name, parameter, value)
+    try:
+        with_ids(cls, name, args, kwargs)  # futures are looked at later
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 @functools.cache

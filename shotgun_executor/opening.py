@@ -17,6 +17,7 @@ from typing import NamedTuple, Optional, Union
 from shotgun_executor.contract import ProxyError, ServerNotFoundError
 from shotgun_executor.errors import Aborted as Aborted
 from shotgun_executor.once import Once
+from shotgun_executor.wire import LONGEST
 
 __all__ = [
     "CONNECT_LIMIT",
@@ -291,7 +292,7 @@ def _connect(sock: socket.socket, address: tuple[object, ...], switch: AbortSwit
             raise Aborted
         with selectors.DefaultSelector() as selector:
             selector.register(sock, selectors.EVENT_WRITE)
-            if not selector.select(limit):
+            if not selector.select(None if limit is None else min(limit, LONGEST)):
                 raise socket.timeout("timed out")
         failure = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if switch.thrown:

@@ -32,6 +32,7 @@ class Lease:
 
     def __init__(self, pool: ConnectionPool) -> None:
         self._pool = pool
+        self._thread = threading.get_ident()
         self._connection: Optional[Connection] = None
 
     @property
@@ -151,6 +152,12 @@ class ConnectionPool:
         self._idle.clear()
         for connection in filter(None, self._leased.values()):
             connection.forget_parent()
+        # Of the parent's threads there is only this one, so nobody would give back the others.
+        here = threading.get_ident()
+        leases = [(each, each()) for each in self._leased]
+        for each, lease in leases:
+            if lease is None or lease._thread != here:
+                self._leased.pop(each, None)
         self.prototype.forget_parent()
 
     @property

@@ -20,7 +20,7 @@ from shotgun_executor.connection import (
 )
 from shotgun_executor.errors import bare_error, same_error
 from shotgun_executor.once import Once
-from shotgun_executor.opening import Limits
+from shotgun_executor.opening import Limits, TlsContexts
 from shotgun_executor.retry import Repeats, Retries
 from shotgun_executor.session import Sessions
 from shotgun_executor.settings import Settings, carry_over, read_settings
@@ -128,6 +128,8 @@ class Prototype:
         """In a forked process: nobody is left who would set a lock free or finish an answer."""
         self._settings_lock = threading.Lock()
         self.shared.counters.forget_parent()
+        self.shared.contexts = TlsContexts()  # one may have been about to be made
+        self.repeats.budget.forget_parent()
         for once in (self._template, *self._capabilities.values()):
             once.forget_parent()
         self.sessions.forget_parent()

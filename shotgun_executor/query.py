@@ -61,7 +61,11 @@ class Query(NamedTuple):
             and not arguments["retired_only"]
             and not arguments["additional_filter_presets"]
         )
-        return cls(arguments, size, limit, is_by_id(arguments["order"]), countable)
+        # A preset looks at all the rows that the filters let through, so a request for some ids
+        # only would find others: such pages are read by their numbers.
+        preset = arguments["additional_filter_presets"]
+        by_id = None if preset else is_by_id(arguments["order"])
+        return cls(arguments, size, limit, by_id, countable)
 
     def to_count(self) -> dict[str, Any]:
         """The arguments of ``summarize`` that count the rows."""

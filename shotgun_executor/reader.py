@@ -43,7 +43,7 @@ class Reader:
         self.site = site  # where it was submitted; None: it stands between two joint reads
         self.lookup = lookup
         self.joint: Optional[JointRead] = None  # what it waits for
-        self.over = False  # somebody has claimed to tell its outcome
+        self.over = 0  # the thread that has claimed to tell its outcome; 0: none has
         self.due: Optional[float] = None  # its deadline
         self.ring: Optional[Ring] = None  # rings then
         self.keep: Any = None  # the executor, until there is an outcome
@@ -57,7 +57,7 @@ class Reader:
         future = self.future
         if isinstance(error, concurrent.futures.CancelledError):
             concurrent.futures.Future.cancel(future)
-        if not future.set_running_or_notify_cancel():
+        if not future.running() and not future.set_running_or_notify_cancel():
             return
         if error is None:
             future.set_result(result)

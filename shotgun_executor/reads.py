@@ -338,10 +338,12 @@ class Reads:
         self.dispatch.kept(self, [reader for reader, _, _ in outcomes])
 
     def _claim(self, reader: Reader) -> bool:
-        """Whether nobody else tells its outcome."""
+        """Whether nobody else tells its outcome; once more if that was cut short on this thread."""
+        here = threading.get_ident()
         with self._lock:
-            mine = not reader.over
-            reader.over = True
+            mine = not reader.over or (reader.over == here and not reader.future.done())
+            if mine:
+                reader.over = here
         return mine
 
     def withdraw(self, reader: Reader) -> None:

@@ -132,12 +132,16 @@ class Trace:
         if phase is Phase.WHOLE:
             self._may_be_executed()
 
-    def answered(self, status: int) -> None:
-        """A request that writes was answered."""
+    def answered(self, status: int, *, redirected: bool = False) -> None:
+        """A request that writes was answered.
+
+        *redirected*: It was taken before, and its outcome asked for elsewhere: this is the answer
+        to that.
+        """
         if status < 300:
             self.executed += 1
             self.last = Sent.EXECUTED
-        elif status >= 500 and status not in _NOT_CARRIED_OUT:
+        elif redirected or (status >= 500 and status not in _NOT_CARRIED_OUT):
             self._may_be_executed()
 
     def refused(self) -> None:
@@ -284,6 +288,10 @@ class Budget:
         self.refund = refund
         self._lock = threading.Lock()
         self._left = size
+
+    def forget_parent(self) -> None:
+        """In a forked process: nobody is left who would set the lock free."""
+        self._lock = threading.Lock()
 
     def take(self) -> bool:
         """Take a repeat; False if none is left."""

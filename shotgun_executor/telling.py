@@ -16,6 +16,11 @@ __all__ = ["Telling", "tell_rest"]
 Outcome = TypeVar("Outcome")
 
 
+_DEEP = 10
+"""In so many waits, each in a callback of what was told before the one before, the rest is told on
+another thread: the stack would end before a chain of such callbacks does."""
+
+
 class Telling(Generic[Outcome]):
     """Tells outcomes, which calls the callbacks of users, on the thread that has them.
 
@@ -32,7 +37,8 @@ class Telling(Generic[Outcome]):
         """Nothing is to be told yet.
 
         Args:
-            tell: Tells one, if that was not done; it is called once more after Ctrl-C.
+            tell: Tells one, if that was not done; it is called once more after Ctrl-C, and when
+                the stack was full.
             told: Called with those that were told, when there are no more for now.
         """
         self._tell = tell
@@ -57,8 +63,12 @@ class Telling(Generic[Outcome]):
 
     def _tell_left(self, queue: _Queue) -> None:
         raised: Optional[BaseException] = None
-        while queue.left:
-            raised = self._tell_next(queue) or raised
+        _HERE.depth += 1
+        try:
+            while queue.left:
+                raised = self._tell_next(queue) or raised
+        finally:
+            _HERE.depth -= 1
         told, queue.told = queue.told, []
         if self._told is not None:
             self._told(told)
@@ -73,9 +83,13 @@ class Telling(Generic[Outcome]):
             queue.told.append(outcome)
             self._tell(outcome)
         except BaseException as caught:
-            # Ctrl-C, maybe before it was told.
+            # Ctrl-C, or the stack was full: maybe before it was told.
             if outcome is not None and not isinstance(caught, Exception):
                 self._tell(outcome)
+            elif outcome is not None and isinstance(caught, RecursionError) and _HERE.depth > 1:
+                queue.told.pop()
+                queue.left.appendleft(outcome)
+                raise  # there is more room where this came from
             return caught
         return None
 
@@ -94,6 +108,7 @@ class _Here(threading.local):
     """Of each thread: what it is to tell, for whom; None if it never told anything."""
 
     queues: Optional[dict[Telling[Any], _Queue]] = None
+    depth = 0  # how many tellings it is within, each in a callback of the one before
 
 
 _HERE = _Here()
@@ -113,4 +128,20 @@ def tell_rest() -> None:
         if not full:
             return
         for telling, queue in full:
-            telling._tell_left(queue)
+            if _HERE.depth < _DEEP or not _tell_elsewhere(telling, queue):
+                telling._tell_left(queue)
+
+
+def _tell_elsewhere(telling: Telling[Any], queue: _Queue) -> bool:
+    """Have what is left told on a thread of its own; False if none can be had."""
+    left = list(queue.left)
+    thread = threading.Thread(
+        target=telling.tell, args=(left,), name="outcomes of an executor", daemon=True
+    )
+    try:
+        thread.start()
+    except RuntimeError:
+        return False
+    for _ in left:
+        queue.left.popleft()
+    return True

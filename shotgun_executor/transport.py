@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Protocol,
 
 from shotgun_executor.answers import Answer, AnswerReader, decompress
 from shotgun_executor.contract import RedirectLimit, RedirectMissingLocation
+from shotgun_executor.errors import without_context
 from shotgun_executor.opening import Aborted, Limits, Proxy, Route, TlsContexts, open_socket
 from shotgun_executor.stats import SocketCounters
 from shotgun_executor.wire import Wire
@@ -266,6 +267,7 @@ class Transport:
         """
         self.connections: dict[Route, Channel] = {}
         self.phase = Phase.NOTHING
+        self.redirected = False  # the last request was taken, and its outcome asked for elsewhere
         self.proxy = proxy
         self._shared = shared
         self._switch = switch
@@ -296,6 +298,7 @@ class Transport:
         if isinstance(body, str):
             body = body.encode()
         self.phase = Phase.NOTHING
+        self.redirected = False
         while True:
             answer, content = self._once(url, method, body, headers or {})
             redirected = answer.status in (303, 308) or method in _SAFE
@@ -313,6 +316,7 @@ class Transport:
                 return answer, content  # what was sent under TLS has secrets in it
             url = place
             if answer.status in (302, 303):
+                self.redirected = self.redirected or method not in _SAFE
                 method, body = "GET", None
             headers = {k: v for k, v in (headers or {}).items() if k.lower() != "authorization"}
 
@@ -458,7 +462,10 @@ def _head(
         raise ValueError("a URL with a space or more than one line")
     if length is not None:
         lines.append(f"content-length: {length}")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+    try:
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+    except UnicodeEncodeError as error:
+        raise without_context(error) from None
 
 
 def _send_rest(wire: Wire, rest: memoryview) -> bool:

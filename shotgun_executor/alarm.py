@@ -6,6 +6,7 @@ import contextlib
 import heapq
 import itertools
 import logging
+import os
 import threading
 import time
 from typing import Callable, Optional
@@ -113,12 +114,16 @@ class Alarm:
             if due is None:
                 return
             function, apart = due
+            process = os.getpid()
             try:
                 if apart:
                     self._have_deputy()
                 function()
             except BaseException:  # SystemExit of a callback too: nobody else calls the others
                 LOG.exception("what was to be done later failed")
+            if os.getpid() != process:  # a callback has forked: its child has nothing else to do
+                LOG.critical("a callback that has forked went on to its end in the child")
+                os._exit(1)
             del function, due  # it may be the last that holds its object
             if apart and not self._take_back():
                 return

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Optional, TypeVar
 
 from shotgun_executor.call import DELAYED, TAKEN, End, State
-from shotgun_executor.needs import Need, dependency_failed, failure_of
+from shotgun_executor.needs import Need, dependency_failed, failure_of, has_failed
 from shotgun_executor.opening import Aborted
 from shotgun_executor.retry import Sent, sent_of, wrote
 from shotgun_executor.runner import Runner
@@ -35,16 +35,15 @@ T = TypeVar("T")
 def _settle(outcome: tuple[Call, Optional[BaseException]]) -> None:
     """Fail a call (without an error: cancel it), and so on with those that need it."""
     call, error = outcome
-    if not call.future.done():
+    future = call.future
+    # Who cancels what was taken already leaves it to who has taken it to notify who waits.
+    untold = future.cancelled() and not (call.notified or future._cancelled_late)
+    if untold or not future.done():
         call.settle(error)
 
 
 # Chains of dependants may be long: they are told one after the other.
 _TELLING: Telling[tuple[Call, Optional[BaseException]]] = Telling(_settle)
-
-
-_FAR = 10_000
-"""How many calls are looked at before a wait outside of workers; it takes some milliseconds."""
 
 
 class Aside(Workers):
@@ -71,18 +70,24 @@ class Aside(Workers):
     def look_again(self, call: Call) -> None:
         """Something was raised where one of the needs of *call* was noted: see which are done."""
         self.admit_more()  # it may be in line already, without a runner for it
+        done = {need for need in list(call.needs) if need.done()}
         with self.lock:
             if call.state is not State.BLOCKED:
                 return
-            done = [need for need in call.needs if need.done()]
             # Those of them that are yet to be noted are counted twice then: it may fall below zero.
-            call.open_needs = len(call.needs) - len(done)
+            call.open_needs = sum(need not in done for need in call.needs)
         for need in done if call.parts is None else ():
             error = failure_of(need)
             if error is not None or need.cancelled():
                 self._end_without_run(call, error and dependency_failed(call, error))
                 return
         self.unblock(call)
+
+    def look_again_at_all(self, call: Call) -> None:
+        """Ctrl-C came where one of the needs of *call* was noted."""
+        self.recount()
+        self.look()
+        self.look_again(call)
 
     def look_behind(self, futures: Iterable[concurrent.futures.Future[Any]]) -> None:
         """This thread, no worker of ours, is about to wait for *futures*, maybe in a callback.
@@ -92,7 +97,7 @@ class Aside(Workers):
         """
         seen: set[Call] = set()
         ahead = [call for call in map(_call_of, futures) if call is not None]
-        while ahead and len(seen) < _FAR:
+        while ahead:
             call = ahead.pop()
             if call in seen or call.state is not State.BLOCKED:
                 continue
@@ -106,17 +111,23 @@ class Aside(Workers):
     def unblock(self, call: Call) -> None:
         """Put *call* in line if all that it needs is there."""
         runner = Runner(self)
-        done = []  # freed after the lock
-        with self.lock:
-            if call.state is not State.BLOCKED:
-                return
-            while call.needs and call.needs[-1].done():
-                done.append(call.needs.pop())
-            if call.needs:
-                return
-            wanted = self._put_in_line(call, runner)
-        del done
-        self._start_if_wanted(runner, wanted)
+        done: list[concurrent.futures.Future[Any]] = []  # freed after the lock
+        try:
+            with self.lock:
+                if call.state is not State.BLOCKED:
+                    return
+                while call.needs and call.needs[-1].done():
+                    done.append(call.needs.pop())
+                failed = [need for need in done if call.parts is None and has_failed(need)]
+                wanted = not (call.needs or failed) and self._put_in_line(call, runner)
+            if failed:  # we are faster than the callback
+                self._need_is_done(call, failed[0])
+            else:
+                del done
+                self._start_if_wanted(runner, wanted)
+        except BaseException as error:
+            self._amend(runner, error)
+            raise
 
     def _end_without_run(self, call: Call, error: Optional[BaseException]) -> bool:
         """Fail *call* (without an error: cancel it), unless a worker has taken it."""
@@ -211,11 +222,15 @@ class Aside(Workers):
     def ready_again(self, call: Call) -> None:
         """Put a call that was to be made again in line."""
         runner = Runner(self)
-        with self.lock:
-            if call.state is not DELAYED:
-                return
-            wanted = self._put_in_line(call, runner)
-        self._start_if_wanted(runner, wanted)
+        try:
+            with self.lock:
+                if call.state is not DELAYED:
+                    return
+                wanted = self._put_in_line(call, runner)
+            self._start_if_wanted(runner, wanted)
+        except BaseException as error:
+            self._amend(runner, error)
+            raise
 
     def _set_deadline(self, call: Call, seconds: float) -> None:
         ring = self.alarm.after(seconds, functools.partial(self._expire, call), apart=True)

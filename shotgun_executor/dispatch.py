@@ -7,13 +7,14 @@ the state and the decisions about it are those of ``roster.py``.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from shotgun_executor.aside import Aside
 from shotgun_executor.call import DEFAULT, DELAYED, Call, End, State, submitted_at
 from shotgun_executor.exiting import finish_at_exit, threads_can_start
 from shotgun_executor.needs import Need
-from shotgun_executor.roster import Bounds, Source, broken_pool, nothing
+from shotgun_executor.roster import Bounds, Source, broken_pool, do_all, nothing
 from shotgun_executor.runner import Runner
 from shotgun_executor.telling import tell_rest
 
@@ -149,6 +150,8 @@ class Dispatch(Aside):
         accepted = call.state is not State.NEW
         try:
             withdrawn = self.withdraw(call)
+            if withdrawn:
+                call.release()  # no deadline holds it any longer
             if withdrawn and accepted:
                 self._forget(call)
             if not withdrawn:
@@ -225,10 +228,8 @@ class Dispatch(Aside):
 
     def cancel_waiting(self) -> None:
         """Cancel each call that no worker has taken, and notify those who wait for it."""
-        for source in self._sources():
-            source.cancel_unsent()
-        for call in self._all_waiting():
-            call.future.cancel()
+        do_all(source.cancel_unsent for source in self._sources())
+        do_all(call.future.cancel for call in self._all_waiting())
 
     def stop(self) -> None:
         """Cancel each call that has not started, and end each that runs, as far as can be."""
@@ -245,9 +246,8 @@ class Dispatch(Aside):
 
     def fail_waiting(self, error: BaseException) -> None:
         """Fail each call that no worker has taken."""
-        for call in self._all_waiting():
-            if self.withdraw(call):
-                call.fail(error)
+        waiting = self._all_waiting()
+        do_all(functools.partial(self._fail_if_waiting, call, error) for call in waiting)
 
     def finish_at_exit(self) -> None:
         """The interpreter exits: give up what only reads, and hurry what writes.
@@ -269,9 +269,7 @@ class Dispatch(Aside):
             self._hurried = self._exiting = True
             self._paused = False
             delayed = [call for call in self._aside if call.state is DELAYED]
-        for call in self._all_waiting():
-            if call.only_reads:
-                call.future.cancel()
+        do_all(call.future.cancel for call in self._all_waiting() if call.only_reads)
         for call in delayed:
             self.ready_again(call)
         self.admit_more()

@@ -42,7 +42,8 @@ class Future(concurrent.futures.Future[T]):
     # It was cancelled after it had run, when the standard library can no longer cancel.
     _cancelled_late = False
     _traceback: Optional[TracebackType] = None  # of the error, where it was caught
-    _caught: Optional[BaseException] = None  # what a callback has raised
+    # What a callback has raised, and on which thread.
+    _caught: Optional[tuple[int, BaseException]] = None
 
     def result(self, timeout: Optional[float] = None) -> T:
         """What the call returns; waits for it.
@@ -97,10 +98,11 @@ class Future(concurrent.futures.Future[T]):
         self._raise_caught()
 
     def _raise_caught(self) -> None:
-        """Raise what a callback has raised, if any has."""
-        caught, self._caught = self._caught, None
-        if caught is not None:
-            raise caught
+        """Raise what a callback has raised on this thread, if any has."""
+        caught = self._caught
+        if caught is not None and caught[0] == threading.get_ident():
+            self._caught = None
+            raise caught[1]
 
     def cancel(self, *, abort: bool = False) -> bool:
         """Cancel the call unless it runs or has run; as in the standard library.
@@ -228,4 +230,4 @@ def _call_back(function: Callable[[Any], object], future: Any) -> None:
     except Exception:
         raise  # it is logged
     except BaseException as error:
-        future._caught = error
+        future._caught = threading.get_ident(), error

@@ -128,7 +128,7 @@ class Limit:
         with self._lock:
             whole = self._current >= self.calls
             self._workers += workers
-            if whole or self._calls is None:
+            if whole:
                 self._current = float(self.calls)
 
     def no_longer_serve(self, workers: int) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from shotgun_executor.aside import Aside
     from shotgun_executor.call import Call
 
-__all__ = ["Need", "dependency_failed", "failure_of"]
+__all__ = ["Need", "dependency_failed", "failure_of", "has_failed"]
 
 
 class Need:
@@ -32,22 +32,31 @@ class Need:
 
     def __call__(self, need: concurrent.futures.Future[Any]) -> None:
         """Note that *need* is done."""
-        dispatch, call = self._dispatch, self._call
-        if dispatch is None or call is None:
-            return
+        dispatch: Optional[Aside] = None
+        call: Optional[Call] = None
         try:
+            dispatch, call = self._dispatch, self._call
+            if dispatch is None or call is None:
+                return
             self._dispatch = self._call = None
             dispatch.need_is_done(call, need)
         except BaseException:
             # The stack was full, say: on another thread there is room. Nobody else would notice.
-            look_again = functools.partial(dispatch.look_again, call)
-            dispatch.alarm.after(0, look_again, apart=True)
+            dispatch, call = dispatch or self._dispatch, call or self._call
+            if dispatch is not None and call is not None:
+                look_again = functools.partial(dispatch.look_again_at_all, call)
+                dispatch.alarm.after(0, look_again, apart=True)
             raise
 
 
 def failure_of(future: concurrent.futures.Future[Any]) -> Optional[BaseException]:
     """What a finished future failed by; None also if it was cancelled."""
     return None if future.cancelled() else future.exception()
+
+
+def has_failed(future: concurrent.futures.Future[Any]) -> bool:
+    """Whether a finished future has no result."""
+    return future.cancelled() or future.exception() is not None
 
 
 def dependency_failed(call: object, error: BaseException) -> DependencyError:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from shotgun_executor.limit import Limit
     from shotgun_executor.runner import Runner
 
-__all__ = ["Bounds", "Roster", "Source", "broken_pool", "nothing"]
+__all__ = ["Bounds", "Roster", "Source", "broken_pool", "do_all", "nothing"]
 
 
 class Source(Protocol):
@@ -242,10 +242,11 @@ class Roster:
 
     def _accept(self, call: Call) -> None:
         self._counters.submitted += 1
-        if not self._counters.submitted % 1000:  # no worker comes by, if they were cancelled
+        if not self._counters.submitted % 1000:
             self._counters.count_endings()
-            if len(self._line) > 2 * self._ready + 1000:
-                self._swept = self._line.sweep()
+        # No worker comes by for those that were cancelled, or run by workers that waited for them.
+        if not self._counters.submitted % 64 and len(self._line) > 2 * self._ready + 64:
+            self._swept = self._line.sweep()
         self._pending += 1
         if call.needs:
             call.state = State.BLOCKED
@@ -269,7 +270,7 @@ class Roster:
             self._room.notify()
         if call.state is not before:
             return False  # somebody was, in a garbage collection on this very thread
-        call.state, call.taker = TAKEN, here  # nothing allocates since the test
+        call.taker, call.state = here, TAKEN  # nothing allocates since the test
         self._aside.discard(call)
         if before is READY:
             self._ready -= 1
@@ -417,6 +418,18 @@ def _wake(waiting: list[concurrent.futures.Future[None]]) -> None:
         each = waiting.pop()
         if not each.done():
             each.set_result(None)
+
+
+def do_all(actions: Iterable[Callable[[], object]]) -> None:
+    """Do all of them, whatever callbacks of the user raise; what came first is raised then."""
+    raised: Optional[BaseException] = None
+    for action in actions:
+        try:
+            action()
+        except BaseException as error:  # noqa: PERF203 - as each may raise
+            raised = raised or error
+    if raised is not None:
+        raise raised
 
 
 def nothing() -> None:

@@ -79,7 +79,8 @@ class Telling(Generic[Outcome]):
         """Tell one; what was raised meanwhile."""
         outcome: Any = None
         try:
-            outcome = queue.left.popleft()
+            outcome = queue.left[0]  # taken out by a step of its own: Ctrl-C may come in between
+            queue.left.popleft()
             queue.told.append(outcome)
             self._tell(outcome)
         except BaseException as caught:

@@ -21,7 +21,7 @@ from shotgun_executor.call import DELAYED, READY, TAKEN, State
 from shotgun_executor.home import settle
 from shotgun_executor.limit import admit
 from shotgun_executor.opening import Aborted
-from shotgun_executor.roster import Bounds, Roster
+from shotgun_executor.roster import Bounds, Roster, do_all
 from shotgun_executor.runner import Runner
 from shotgun_executor.signals import is_within
 
@@ -118,9 +118,18 @@ class Workers(Roster):
         if wanted:
             try:
                 return self._start_runner(runner)
-            except Exception as error:
+            except BaseException as error:
                 self._dismiss(runner, error)
+                if not isinstance(error, Exception):
+                    raise
         return False
+
+    def _amend(self, runner: Runner, error: BaseException) -> None:
+        """*error*, Ctrl-C maybe, has come while *runner* was to be started for a call."""
+        self._dismiss(runner, error)
+        if not isinstance(error, Exception):
+            self.recount()
+            self.look()
 
     def _start_runner(self, runner: Runner) -> bool:
         """Hand it to the stdlib's pool; False if no thread can be had, and others do its work."""
@@ -146,10 +155,14 @@ class Workers(Roster):
         """There may be room for runners: start as many as there is work for."""
         while True:
             runner = Runner(self)
-            with self.lock:
-                wanted = self._admit(runner)
-            if not wanted or not self._start_if_wanted(runner, wanted):
-                return  # if no thread can be had, nor can another: those that are there must do
+            try:
+                with self.lock:
+                    wanted = self._admit(runner)
+                if not wanted or not self._start_if_wanted(runner, wanted):
+                    return  # if no thread can be had, nor can another: those that are there must do
+            except BaseException as error:
+                self._amend(runner, error)
+                raise
 
     def resume(self, keep: Any = None) -> None:
         """A call may start by now, as far as the rate goes. The executor, *keep*, lives so long."""
@@ -265,6 +278,12 @@ class Workers(Roster):
                 self._guests.discard(guest)
                 self._tell_if_stalled()
             self._end_if_idle()
+        if not call.future.done():
+            return  # it is to be made again
+        call.drop()
+        error = None if call.future.cancelled() else call.future.exception()
+        if isinstance(error, KeyboardInterrupt):
+            raise error  # it was meant for this thread
 
     @contextlib.contextmanager
     def resting(self) -> Iterator[None]:
@@ -308,6 +327,7 @@ class Workers(Roster):
             self._pending = sum(not call.number for call in (*ready, *self._aside))
             self.limit.recount(self, len(self._runners) - self._resting)
             self._room.notify_all()
+        admit(self.limit.freed())
         self._end_if_idle()
 
     # How they end.
@@ -373,11 +393,14 @@ class Workers(Roster):
         """No worker can be had: if none is left, fail what waits for one (no error: cancel it)."""
         with self.lock:
             waiting = [] if self._runners else list(self._line)
-        for call in waiting:
-            if error is None:
-                call.future.cancel()
-            elif self.withdraw(call):
-                call.fail(error)
+        if error is None:
+            do_all(call.future.cancel for call in waiting)
+        else:
+            do_all(functools.partial(self._fail_if_waiting, call, error) for call in waiting)
+
+    def _fail_if_waiting(self, call: Call, error: BaseException) -> None:
+        if self.withdraw(call):
+            call.fail(error)
 
     # Calls that are to end while they run.
 

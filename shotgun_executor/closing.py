@@ -21,6 +21,9 @@ def end_block(
 ) -> None:
     """Wait for the calls of a block; after an exception in it, or in the wait, cancel them first.
 
+    What runs is waited for in any case, so that its outcome is known when the block is over. Only a
+    second Ctrl-C ends that wait.
+
     Args:
         failed: The block was left by an exception.
         hurry: Sends what was gathered; nothing more comes.
@@ -35,6 +38,8 @@ def end_block(
         wait()
     except BaseException:  # Ctrl-C, for one
         cancel()
+        if not failed:
+            wait()
         raise
 
 

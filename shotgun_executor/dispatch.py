@@ -8,6 +8,7 @@ the state and the decisions about it are those of ``roster.py``.
 from __future__ import annotations
 
 import functools
+import sys
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from shotgun_executor.aside import Aside
@@ -191,6 +192,12 @@ class Dispatch(Aside):
         """End a call that runs, if it only reads; its future is cancelled when it has ended."""
         return call.only_reads and self._abort(call, End.CANCELLED)
 
+    def abort_reads(self) -> None:
+        """End each call that runs and only reads: nobody is left to look at what it returns."""
+        with self.lock:
+            running = [call for runner in self._at_work() for call in list(runner.calls)]
+        do_all(functools.partial(self.abort_read, call) for call in running)
+
     def cancel_soon(self, future: Future[Any]) -> None:
         """Cancel *future* before a worker would take its call. Takes no lock: for destructors."""
         self._dropped.append(future)
@@ -270,6 +277,8 @@ class Dispatch(Aside):
             self._paused = False
             delayed = [call for call in self._aside if call.state is DELAYED]
         do_all(call.future.cancel for call in self._all_waiting() if call.only_reads)
+        if getattr(sys, "last_type", None) is KeyboardInterrupt:  # what has ended the program
+            self.abort_reads()
         for call in delayed:
             self.ready_again(call)
         self.admit_more()

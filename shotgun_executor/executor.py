@@ -337,7 +337,13 @@ class ShotgunExecutor(Submitting, BulkReads, Thumbnails, FutureMethods, ThreadPo
         error: Optional[BaseException],
         traceback: Optional[TracebackType],
     ) -> None:
-        """Wait for all calls; after an exception only for those that run, and cancel the rest."""
+        """Wait for all calls; after an exception only for those that run, and cancel the rest.
+
+        After Ctrl-C those that only read are ended as well.
+        """
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            self.shutdown(wait=False, cancel_futures=True)
+            self._dispatch.abort_reads()
         self.shutdown(wait=True, cancel_futures=kind is not None)
 
     # The synchronous side.
@@ -787,7 +793,8 @@ def _wait_for(future: Future[Any]) -> Any:
     try:
         return future.result()
     except BaseException:
-        future.cancel()  # Ctrl-C while it was waiting for a worker; else without effect
+        # Ctrl-C, while it waited for a worker or for the answer to a read; else without effect.
+        future.cancel(abort=True)
         raise
     finally:
         del future  # its exception holds this frame

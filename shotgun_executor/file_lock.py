@@ -42,6 +42,10 @@ else:
         fcntl.flock(file, fcntl.LOCK_UN)
 
 
+def _name_of_this_process() -> str:
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
 class FileLock:
     """Keeps other programs, and other threads of this one, from a file.
 
@@ -72,7 +76,7 @@ class FileLock:
                 if self._file is None:  # refused; or whoever had it has removed it meanwhile
                     os.close(file)
         os.ftruncate(self._file, 0)
-        os.write(self._file, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+        os.write(self._file, f"{_name_of_this_process()}\n".encode())
 
     def _take(self, file: int) -> None:
         try:
@@ -83,6 +87,11 @@ class FileLock:
                 return
             os.lseek(file, 0, os.SEEK_SET)
             holder = os.read(file, 200).decode(errors="replace").strip()
+            if holder == _name_of_this_process():
+                raise BlockingIOError(
+                    f"{self._target} is in use by this program, which has not ended all of what it "
+                    f"began with it: wait for that, or choose another path"
+                ) from None
             raise BlockingIOError(
                 f"{self._target} is in use by another program{holder and f' ({holder})'}: wait "
                 f"until that has ended, or choose another path"

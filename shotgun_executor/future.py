@@ -81,6 +81,11 @@ class Future(concurrent.futures.Future[T]):
         If it raises SystemExit or the like, that is raised when all were called, where the future
         was resolved.
         """
+        if getattr(fn, "__module__", None) == "asyncio.tasks":  # of asyncio.wait, which would hang
+            raise TypeError(
+                "asyncio.wait() takes futures of asyncio only: wrap this one by "
+                "asyncio.wrap_future(), or use asyncio.gather(), wait_for() or as_completed()"
+            )
         super().add_done_callback(functools.partial(_call_back, fn))
         self._raise_caught()
 

@@ -25,6 +25,7 @@ from shotgun_executor.files import FilePart, FileRequests, Target, file_proxy
 from shotgun_executor.opening import Limits, Proxy
 from shotgun_executor.session import in_session, session_token_in_use, signed_out
 from shotgun_executor.transport import Transport
+from shotgun_executor.wire import LONGEST
 from shotgun_executor.wirelog import (
     log_answer,
     log_call,
@@ -204,7 +205,8 @@ def _limits(limits: Limits, timeout_secs: object) -> Limits:
         raise TypeError(
             f"config.timeout_secs must be a number of seconds or None, not {timeout_secs!r}"
         )
-    seconds = max(0.001, timeout_secs)  # zero would mean not to block at all
+    # Zero would mean not to block at all; and systems know no numbers beyond the longest.
+    seconds = min(max(0.001, timeout_secs), LONGEST)
     connect = seconds if limits.connect is None else min(limits.connect, seconds)
     return Limits(connect, seconds)
 

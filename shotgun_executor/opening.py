@@ -49,6 +49,14 @@ class Limits(NamedTuple):
     connect: Optional[float] = CONNECT_LIMIT
     read: Optional[float] = READ_LIMIT
 
+    @classmethod
+    def of(cls, connect: Optional[float], read: Optional[float]) -> Limits:
+        """Limits of any length: what systems know no numbers for is as long as they do."""
+        return cls(
+            None if connect is None else min(connect, LONGEST),
+            None if read is None else min(read, LONGEST),
+        )
+
 
 class Proxy(NamedTuple):
     """An HTTP proxy."""
@@ -292,7 +300,7 @@ def _connect(sock: socket.socket, address: tuple[object, ...], switch: AbortSwit
             raise Aborted
         with selectors.DefaultSelector() as selector:
             selector.register(sock, selectors.EVENT_WRITE)
-            if not selector.select(None if limit is None else min(limit, LONGEST)):
+            if not selector.select(limit):
                 raise socket.timeout("timed out")
         failure = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if switch.thrown:

@@ -118,7 +118,7 @@ class _Ready(NamedTuple):
 
 
 LONGEST = 1e6
-"""Seconds that a wait may take as far as the system knows such numbers; eleven days."""
+"""Seconds, eleven days: all systems know such a number of milliseconds."""
 
 _Until = Callable[[Optional[float]], _Ready]
 """Waits so many seconds, or for ever."""
@@ -140,7 +140,7 @@ def _waiting(sock: socket.socket, *, read: bool = False, write: bool = False) ->
     failed = select.POLLERR | select.POLLHUP | select.POLLNVAL
 
     def polled(seconds: Optional[float]) -> _Ready:
-        found = poll.poll(None if seconds is None else min(seconds, LONGEST) * 1000)
+        found = poll.poll(None if seconds is None else seconds * 1000)
         if not found:
             return _NOT_READY
         events = found[0][1]

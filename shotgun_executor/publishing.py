@@ -101,6 +101,7 @@ class Publishing:
         self._items: dict[str, Item] = {}
         self._reports: dict[Place, StepReport] = {}  # what the file is to hold
         self._earlier = self._earlier_steps()
+        self._done_before: set[str] = set()  # the items of which steps are done already
         self._steps: dict[Place, Step] = {}  # that this run has been asked for
         self._by_future: dict[concurrent.futures.Future[Any], Step] = {}
         self._open: dict[Step, None] = {}  # without an outcome
@@ -174,12 +175,15 @@ class Publishing:
         """Accept a step of *item*; *given* is its name, if the user has said."""
         prototype = self._executor._prototype
         cls = Shotgun if prototype.must_ask_factory else prototype.client_class
-        arguments = arguments_of(method, args, kwargs, cls)
+        arguments_of(method, args, kwargs, cls)
         if not prototype.must_ask_factory:
             check_shapes(cls, method, args, kwargs)
         needs: list[concurrent.futures.Future[Any]] = []
         args, kwargs = copy_plain(args, needs), copy_plain(kwargs, needs)
+        arguments = arguments_of(method, args, kwargs, cls)
         step: Optional[Step] = None
+        if item.key in self._done_before:  # whether it is the same call depends on them
+            wait_for_outcomes(need for need in needs if need not in self._by_future)
         try:
             with self._lock:
                 self._refuse_unless_open()
@@ -237,7 +241,10 @@ class Publishing:
             digest=digest_of(method, arguments, self._reference),
         )
         known = [self._by_future[need] for need in needs if need in self._by_future]
-        return Step(report, kind, known, began=self._began, tell=self._progress.sent)
+        step = Step(report, kind, known, began=self._began, tell=self._progress.sent)
+        if len(known) < len(needs):
+            step.arguments = arguments
+        return step
 
     def _reference(self, future: concurrent.futures.Future[Any]) -> Optional[str]:
         """What stands for *future* in a digest: the step that it is of."""
@@ -316,6 +323,10 @@ class Publishing:
                 return  # it is made again
             more = (size or 0) - (step.report.size or 0)
             step.report = dataclasses.replace(step.report, state="running", message=hint, size=size)
+            if step.arguments is not None:
+                digest = digest_of(step.report.method, step.arguments, self._reference)
+                step.report = dataclasses.replace(step.report, digest=digest)
+                step.arguments = None
             step.since = time.monotonic()
             line = self._keep(step.report)
             self._progress.grew(more)
@@ -367,6 +378,9 @@ class Publishing:
             if self._journal is not None:
                 self._earlier = self._start(self._journal)
             self._reports.update(self._earlier)
+            self._done_before = {
+                key for (key, _), report in self._earlier.items() if report.state in FINISHED
+            }
             self._begun = True
             self._progress.begin()
         return self

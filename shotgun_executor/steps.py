@@ -20,6 +20,7 @@ from shotgun_executor.errors import DependencyError, ResumeError, outcome_unknow
 from shotgun_executor.files import upload_progress
 from shotgun_executor.filling import as_id, as_type, filled
 from shotgun_executor.mirror import invoke_with_ids
+from shotgun_executor.needs import has_failed
 from shotgun_executor.outcome import mark_unknown, redacted, unknown_form, unknown_request
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Step:
     """
 
     __slots__ = (
+        "arguments",
         "began",
         "creates",
         "future",
@@ -72,6 +74,8 @@ class Step:
             tell: Told how many bytes of how many it has sent.
         """
         self.report = report
+        # Until it begins, if futures of others are among them, whose results the digest is of too.
+        self.arguments: Optional[Mapping[str, Any]] = None
         self.kind = kind
         self.needs = needs
         self.began = began
@@ -204,12 +208,15 @@ def digest_of(
     Args:
         method: The method.
         arguments: By their names.
-        reference: What stands for a future.
+        reference: What stands for a future; None: its result, as soon as it is there.
     """
 
     def plain(value: Any) -> Any:
         if isinstance(value, concurrent.futures.Future):
-            return {"step": reference(value)}
+            name = reference(value)
+            if name is None and value.done() and not has_failed(value):
+                return plain(value.result())
+            return {"step": name}
         if isinstance(value, dict):
             entity = "type" in value and "id" in value  # whatever else is known of it
             names = ("type", "id") if entity else value
@@ -279,6 +286,11 @@ def finished(report: StepReport, kind: str, result: Any) -> StepReport:
     """A step of which the user has said what it returned."""
     if report.method == "create":
         result = {"type": kind, **({"id": result} if isinstance(result, int) else result)}
+        if kind and result["type"] != kind:
+            raise ValueError(
+                f"settle: {report.item}: {report.name!r} makes a {kind}, so it cannot have made "
+                f"{result['type']} {result['id']}"
+            )
     made = _made_by(report.method, result)
     return dataclasses.replace(report, state="done", result=result, made=made)
 

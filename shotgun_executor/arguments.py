@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import importlib
 import inspect
 import os
 import urllib.parse
@@ -123,10 +125,7 @@ def _shotgun(owner: str, base_url: object, keywords: dict[str, Any]) -> Shotgun:
     known = set(inspect.signature(Shotgun.__init__).parameters) - {"self", "base_url"}
     unknown = sorted(set(keywords) - known)
     if unknown:
-        raise TypeError(
-            f"{owner} got an unexpected argument {unknown[0]!r}; beside its own it takes those of "
-            f"Shotgun: {', '.join(sorted(known))}"
-        )
+        raise TypeError(_unknown(owner, unknown[0], known))
     given = {name: value for name, value in keywords.items() if value is not None}
     _check_types(owner, given)
     given.pop("connect", None)
@@ -142,6 +141,18 @@ def _shotgun(owner: str, base_url: object, keywords: dict[str, Any]) -> Shotgun:
         raise ValueError(str(error).replace(secret, "***")) from None
     shotgun.config.auth_token = auth_token
     return shotgun
+
+
+def _unknown(owner: str, name: str, of_shotgun: set[str]) -> str:
+    """What to say of an argument of that name, which there is not."""
+    whole = importlib.import_module("shotgun_executor")  # not before: it imports this module
+    own = set(inspect.signature(getattr(whole, owner)).parameters) - {"arguments", *of_shotgun}
+    close = difflib.get_close_matches(name, own | of_shotgun, n=1)
+    meant = f"did you mean {close[0]!r}? " if close else ""
+    return (
+        f"{owner} got an unexpected argument {name!r}; {meant}It takes {', '.join(sorted(own))}, "
+        f"and those of Shotgun: {', '.join(sorted(of_shotgun))}"
+    ).replace("; It takes", "; it takes")
 
 
 def _check_url(owner: str, base_url: object) -> None:
@@ -177,6 +188,10 @@ def _check_types(owner: str, given: Mapping[str, Any]) -> None:
 
 
 def _check_credentials(owner: str, given: Mapping[str, Any], auth_token: Optional[str]) -> None:
+    for one, other in (("script_name", "api_key"), ("api_key", "script_name")):
+        others = given.get("session_token") or given.get("login")
+        if given.get(one) and given.get(other) == "" and not others:
+            raise ValueError(f"{owner}: {one} goes with {other}, which is empty")
     if not any(given.get(name) for name in _CREDENTIALS):
         raise ValueError(
             f"{owner} needs credentials: script_name and api_key, login and password, "

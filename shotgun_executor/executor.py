@@ -539,6 +539,7 @@ class ShotgunExecutor(Submitting, BulkReads, Thumbnails, FutureMethods, ThreadPo
         check_count("batching", "max_requests", max_requests, optional=False)
         check_count("batching", "max_bytes", max_bytes, optional=False)
         check_seconds("batching", "max_wait", max_wait, optional=False)
+        self._dispatch.check_open()
         return Batching(
             self._dispatch,
             functools.partial(_attempt, self._leases.run, options.timeout, invoke_with_ids),
@@ -653,6 +654,7 @@ class ShotgunExecutor(Submitting, BulkReads, Thumbnails, FutureMethods, ThreadPo
                 or ``.png`` picture, with a row for each worker (needs matplotlib).
         """
         check_path("trace", "path", path)
+        self._dispatch.check_open()
         return Trace(self._dispatch.observers, path)
 
     # What Shotgun has and sends nothing; see LOCAL in mirror.py.

@@ -30,6 +30,7 @@ __all__ = [
     "UPLOADS",
     "FutureMethods",
     "check_arguments",
+    "check_function",
     "check_shapes",
     "invoke",
     "invoke_filled",
@@ -74,6 +75,16 @@ ENTITY_IDS = {
     "note_id": "Note",
     "page_id": "Page",
 }
+
+
+# What these methods call to do what they do.
+_BASE_OF = {
+    "find_one": ("find",),
+    "share_thumbnail": ("upload", "upload_thumbnail"),
+    "upload_filmstrip_thumbnail": ("upload",),
+    "upload_thumbnail": ("upload",),
+}
+_PRIVATE_PARTS = ("_call_rpc", "_construct_read_parameters", "_dict_to_list")
 
 
 def public_methods(cls: type = Shotgun) -> dict[str, Callable[..., Any]]:
@@ -202,7 +213,32 @@ def _check_binding(cls: type, name: str, count: int, keywords: tuple[str, ...]) 
         try:
             signature.bind(None, *(None,) * count, **dict.fromkeys(keywords))
         except TypeError as error:
-            raise TypeError(f"{name}() {error}") from None
+            raise TypeError(f"{name}() {error}{_hint(keywords)}") from None
+
+
+def _hint(keywords: tuple[str, ...]) -> str:
+    """What to write instead, if what was meant are options of a call."""
+    meant = [name for name in keywords if name in ("deadline", "priority", "retries", "timeout")]
+    if not meant:
+        return ""
+    return f"; give options as executor.options({', '.join(f'{name}=...' for name in meant)})"
+
+
+def check_function(owner: str, function: object) -> None:
+    """Refuse what cannot be called, or gives a future that nobody would wait for.
+
+    Raises:
+        TypeError: It is one of those.
+    """
+    if not callable(function):
+        raise TypeError(f"{owner}: the first argument must be a function, not {function!r:.80}")
+    method = getattr(function, "__name__", "")
+    of = getattr(function, "__self__", None)
+    if isinstance(of, FutureMethods) and method in vars(FutureMethods):
+        raise TypeError(
+            f"{owner}: executor.{method} returns a future itself, so that its result would be one; "
+            f"give executor.shotgun.{method}"
+        )
 
 
 def check_shapes(cls: type, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
@@ -229,7 +265,11 @@ def check_shapes(cls: type, name: str, args: Sequence[Any], kwargs: Mapping[str,
 def _shaped(cls: type, name: str) -> tuple[tuple[int, str, bool], ...]:
     """The places and names of the parameters to be checked, and whether None is none."""
     signature = _signature(cls, name)
-    if signature is None or getattr(own_class(cls), name) is not getattr(Shotgun, name, None):
+    own: Any = own_class(cls)
+    # What it calls in turn is of the user's class too, if that has it.
+    involved = (name, *(_BASE_OF.get(name, ())), *_PRIVATE_PARTS)
+    official = all(getattr(own, each, None) is getattr(Shotgun, each, None) for each in involved)
+    if signature is None or not official:
         return ()
     parameters = list(signature.parameters.values())[1:]
     return tuple(

@@ -37,6 +37,9 @@ class PlannedWrite:
     path: Optional[str] = None
     size: Optional[int] = None
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self}>"  # without what is secret among the data
+
     def __str__(self) -> str:
         parts = [self.method]
         parts += [str(part) for part in (self.entity_type, self.entity_id) if part is not None]

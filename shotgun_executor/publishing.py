@@ -80,6 +80,7 @@ class Publishing:
         progress: Union[bool, str, Callable[[PublishProgress], object]] = False,
     ) -> None:
         """Use ``executor.publishing(...)``."""
+        executor._dispatch.check_open()
         self._executor = executor
         self._options = options
         self._repeat_unknown = repeat_unknown

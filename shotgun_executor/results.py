@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sized
 from typing import TYPE_CHECKING, Any, Callable, Generic, Optional, TypeVar, Union
 
+from shotgun_executor.arguments import check_seconds
 from shotgun_executor.completion import help_first
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class _Submitted(Iterator[Item], Generic[T, Item]):
         # The calls whose outcome was not handed out, in the order of the input.
         self._pending: dict[Future[T], tuple[Any, ...]] = {}
         _check_buffersize(buffersize)
+        check_seconds("map", "timeout", timeout)
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._submit = submit
         self._function = function
@@ -216,6 +218,8 @@ class MapOutcomes(_Submitted[T, Outcome[T]]):
 
 def _bar(progress: Union[bool, str], iterables: tuple[Iterable[Any], ...]) -> Any:
     """A progress bar, if one is wanted and tqdm is installed."""
+    if not isinstance(progress, (bool, str)):
+        raise TypeError(f"map: progress must be True, False or a text, not {progress!r}")
     if progress is False:
         return None
     try:
@@ -236,7 +240,7 @@ def _advance(bar: Any, _: object) -> None:
 def _check_buffersize(buffersize: object) -> None:
     if buffersize is None:
         return
-    if not isinstance(buffersize, int):
+    if not isinstance(buffersize, int) or isinstance(buffersize, bool):
         raise TypeError(f"buffersize must be an integer or None, not {buffersize!r}")
     if buffersize < 1:
         raise ValueError(f"buffersize must be at least 1, got {buffersize}; None means no bound")

@@ -124,6 +124,12 @@ class Roster:
                 "threads; make an executor of its own after the fork"
             )
 
+    def check_open(self) -> None:
+        """Refuse what will make calls, if these would be refused."""
+        self.check_process()
+        with self.lock:
+            self._refuse_if_over()
+
     @property
     def on_worker(self) -> bool:
         """Whether the current thread is one of the workers, and at work."""

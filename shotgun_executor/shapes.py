@@ -7,6 +7,7 @@ worker, where the error names neither the argument nor the line that gave it.
 from __future__ import annotations
 
 import concurrent.futures
+from collections.abc import Mapping, Sequence
 from typing import Callable
 
 __all__ = ["SHAPES", "check_shape"]
@@ -76,7 +77,8 @@ def _names(value: object) -> str:
 def _order(value: object) -> str:
     if not value:
         return ""
-    if isinstance(value, (list, tuple)) and all(_may_be(each, dict) for each in value):
+    listed = value if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) else None
+    if listed is not None and all(_may_be(each, Mapping) for each in listed):
         return ""
     return "a list such as [{'field_name': 'created_at', 'direction': 'desc'}]"
 
@@ -88,7 +90,7 @@ def _data(value: object) -> str:
 def _requests(value: object) -> str:
     if not isinstance(value, (list, tuple)):
         return ""  # the official client says so itself
-    if all(_may_be(each, dict) for each in value):
+    if all(_may_be(each, Mapping) for each in value):
         return ""
     return "a list of dicts such as {'request_type': 'update', ...}"
 

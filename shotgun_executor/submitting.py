@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union
 
+from shotgun_executor.arguments import check_switch
 from shotgun_executor.batching import MAX_BYTES, MAX_REQUESTS, MAX_WAIT
+from shotgun_executor.mirror import check_function
 from shotgun_executor.publishing import Publishing
 from shotgun_executor.results import MapOutcomes, MapResults
 
@@ -45,6 +47,7 @@ class Submitting:
             RuntimeError: The executor was shut down.
             BrokenThreadPool: An initializer has failed.
         """
+        check_function("submit", fn)
         executor, options = self._with_options()
         return executor._submit_function(fn, args, kwargs, options)
 
@@ -60,6 +63,7 @@ class Submitting:
         For several calls that belong together: they run one after the other on one connection.
         *sg* is theirs until *fn* returns; keep it no longer.
         """
+        check_function("call", fn)
         executor, options = self._with_options()
         return executor._submit_call(fn, args, kwargs, options)
 
@@ -91,6 +95,7 @@ class Submitting:
             An iterator, which cancels what has not started when it is closed, dropped, or ends by
             an error; also before the first result was asked for.
         """
+        check_function("map", fn)
         return MapResults(
             *(self.submit, fn, iterables),
             timeout=timeout,
@@ -126,6 +131,8 @@ class Submitting:
         Returns:
             An iterator over an :class:`~shotgun_executor.results.Outcome` for each item.
         """
+        check_function("map_outcomes", fn)
+        check_switch("map_outcomes", "ordered", ordered)
         return MapOutcomes(
             *(self.submit, fn, iterables),
             timeout=timeout,
@@ -160,6 +167,9 @@ class Submitting:
         Returns:
             A :class:`~shotgun_executor.batching.Batching`, for a ``with`` block. Any thread may use
             it.
+
+        Raises:
+            RuntimeError: The executor was shut down.
         """
         executor, options = self._with_options()
         return executor._batching(
@@ -197,6 +207,7 @@ class Submitting:
         Raises:
             TypeError: A request is no dict.
         """
+        check_switch("batch_chunks", "ordered", ordered)
         executor, options = self._with_options()
         return executor._batch_chunks(requests, chunk_size, options, ordered=ordered)
 
@@ -243,10 +254,14 @@ class Submitting:
             :meth:`~shotgun_executor.ShotgunExecutor.options` is that of each step, from its call.
 
         Raises:
+            RuntimeError: The executor was shut down.
             FileExistsError: There is a report, and *resume* was not asked for.
             ValueError: The file is no report, or that of another site.
             BlockingIOError: At the ``with``: another program is using the report.
         """
+        check_switch("publishing", "resume", resume)
+        check_switch("publishing", "repeat_unknown", repeat_unknown)
+        check_switch("publishing", "batch_writes", batch_writes)
         return Publishing(
             *(*self._with_options(), path),
             resume=resume,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Protocol,
 
 from shotgun_executor.answers import Answer, AnswerReader, decompress
 from shotgun_executor.contract import RedirectLimit, RedirectMissingLocation
-from shotgun_executor.errors import without_context
+from shotgun_executor.errors import note_on, without_context
 from shotgun_executor.opening import Aborted, Limits, Proxy, Route, TlsContexts, open_socket
 from shotgun_executor.stats import SocketCounters
 from shotgun_executor.wire import Wire
@@ -178,7 +178,11 @@ class Channel:
             suspect = self._used_at < self._shared.failed_at
             self.close("another one failed" if suspect else "closed by the site while idle")
         began = time.monotonic()
-        sock = open_socket(self.route, self.limits.connect, self._switch, self._context)
+        try:
+            sock = open_socket(self.route, self.limits.connect, self._switch, self._context)
+        except OSError as error:
+            note_on(error, f"while connecting to {self.route.authority}")
+            raise
         wire = self._wire = Wire(sock, self.limits.read)
         self._reader = AnswerReader(wire)
         self._shared.counters.connected(time.monotonic() - began)

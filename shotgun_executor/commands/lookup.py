@@ -122,7 +122,7 @@ def _numbers(by: str, texts: Sequence[str], kind: type) -> list[Any]:
 
 def _number(by: str, text: str, kind: type) -> Any:
     with contextlib.suppress(ValueError):
-        number = kind(text)
+        number = kind(text if text.isascii() and "_" not in text else "none")
         if -_LIMIT <= number < _LIMIT:  # also no "nan"
             return number
     raise Refused(f"--by: {by} is a number, and {text!r} in the input is none")

@@ -86,7 +86,7 @@ def find_project(executor: ShotgunExecutor, text: str) -> dict[str, Any]:
     Raises:
         Refused: There is none, or there are several.
     """
-    by_id = text.isdigit()
+    by_id = text.isascii() and text.isdigit()
     filters = [["id", "is", int(text)]] if by_id else [["name", "is", text]]
     asked: Future[Any] = executor.find("Project", filters, ["name"], limit=3)
     found = asked.result()

@@ -42,10 +42,10 @@ __all__ = [
     "TooManyCalls",
     "UploadError",
     "bare_error",
+    "encoded",
     "note_on",
     "outcome_unknown",
     "same_error",
-    "without_context",
 ]
 
 E = TypeVar("E", bound=Exception)
@@ -179,7 +179,14 @@ def bare_error(error: E) -> E:
     return twin
 
 
-def without_context(error: UnicodeEncodeError) -> UnicodeEncodeError:
-    """The same error without the text around what cannot be encoded: the keys are in that."""
-    what = error.object[error.start : error.end]
-    return UnicodeEncodeError(error.encoding, what, 0, len(what), error.reason)
+def encoded(text: str, encoding: str) -> bytes:
+    """*text*, encoded.
+
+    Raises:
+        UnicodeEncodeError: It cannot be; without the text around what cannot, as keys are in that.
+    """
+    try:
+        return text.encode(encoding)
+    except UnicodeEncodeError as error:
+        what, reason = error.object[error.start : error.end], error.reason
+    raise UnicodeEncodeError(encoding, what, 0, len(what), reason)  # not within: as its context

@@ -20,7 +20,7 @@ from shotgun_api3.shotgun import AuthenticationFault, Shotgun, ShotgunError
 
 from shotgun_executor import decode
 from shotgun_executor.contract import usable
-from shotgun_executor.errors import without_context
+from shotgun_executor.errors import encoded
 from shotgun_executor.files import FilePart, FileRequests, Target, file_proxy
 from shotgun_executor.opening import Limits, Proxy
 from shotgun_executor.session import in_session, session_token_in_use, signed_out
@@ -120,10 +120,7 @@ class _OwnCalls(Shotgun):
             return self._encode_payload(payload)
         payload = self._build_payload(method, params, include_auth_params=include_auth_params)
         text = json.dumps(payload, ensure_ascii=False, default=self._outbound)
-        try:
-            return text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise without_context(error) from None
+        return encoded(text, "utf-8")
 
     def _outbound(self, value: Any) -> Any:
         """*value*, which is no JSON, as the client sends it."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Protocol,
 
 from shotgun_executor.answers import Answer, AnswerReader, decompress
 from shotgun_executor.contract import RedirectLimit, RedirectMissingLocation
-from shotgun_executor.errors import note_on, without_context
+from shotgun_executor.errors import encoded, note_on
 from shotgun_executor.opening import Aborted, Limits, Proxy, Route, TlsContexts, open_socket
 from shotgun_executor.stats import SocketCounters
 from shotgun_executor.wire import Wire
@@ -466,10 +466,7 @@ def _head(
         raise ValueError("a URL with a space or more than one line")
     if length is not None:
         lines.append(f"content-length: {length}")
-    try:
-        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-    except UnicodeEncodeError as error:
-        raise without_context(error) from None
+    return encoded("\r\n".join(lines) + "\r\n\r\n", "latin-1")
 
 
 def _send_rest(wire: Wire, rest: memoryview) -> bool:

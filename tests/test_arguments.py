@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections import UserDict, deque
+from concurrent.futures import Future
+
 import pytest
 from shotgun_api3 import Shotgun
 
@@ -241,3 +244,142 @@ def test_own_methods_of_a_subclass_take_what_they_like():
 
     with ShotgunExecutor(Studio(NOWHERE, connect=False, **KEYS)) as executor:
         assert executor.find(5, "x", "code").result(LONG) == [5, "x", "code"]
+
+
+SHOT, ASSET = {"type": "Shot", "id": 3}, {"type": "Asset", "id": 3}
+
+
+def future_of(value):
+    future: Future = Future()
+    future.set_result(value)
+    return future
+
+
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("update", ("Shot", ASSET, {"code": "x"})),
+        ("delete", ("Shot", ASSET)),
+        ("revive", (SHOT, ASSET)),
+        ("upload", ("Shot", ASSET, "movie.mov")),
+        ("upload_thumbnail", ("Shot", ASSET, "movie.png")),
+        ("note_thread_read", (SHOT,)),
+    ],
+)
+def test_entity_of_another_type_is_no_id(sandbox, executor, name, args):
+    """It would be the id of another entity, which would be changed: refused, or failed unsent."""
+    executor.connect()
+    before = len(sandbox.requests)
+    with pytest.raises(ValueError, match=rf"{name}: (Asset|Shot) 3 was given as the id of a "):
+        getattr(executor, name)(*args)
+    done = [future_of(arg) if isinstance(arg, dict) and "id" in arg else arg for arg in args]
+    with pytest.raises(ValueError, match="3 was given as the id of a "):
+        getattr(executor, name)(*done).result(LONG)
+    assert len(sandbox.requests) == before
+
+
+def test_entity_of_another_type_is_no_id_in_batches_and_publishes(sandbox, executor):
+    """Gathered calls, requests of a batch and steps of a publish are no way around that."""
+    asset = future_of(ASSET)
+    request = {"request_type": "delete", "entity_type": "Shot", "entity_id": asset}
+    with executor.batching() as batch:
+        with pytest.raises(ValueError, match="Asset 3 was given as the id of a Shot"):
+            batch.delete("Shot", ASSET)
+        gathered = batch.delete("Shot", asset)
+    with executor.publishing() as publishing:
+        step = publishing.item("sh010").delete("Shot", asset)
+    for future in (gathered, step, executor.batch([request])):
+        with pytest.raises(ValueError, match="Asset 3 was given as the id of a Shot"):
+            future.result(LONG)
+    assert sandbox.counters().writes == 0
+
+
+@pytest.mark.parametrize("way", ["submit", "call", "map", "map_outcomes"])
+def test_what_is_no_function_is_refused_at_once(executor, way):
+    """A text, and a method that returns a future, whose future nobody would wait for."""
+    with pytest.raises(TypeError, match=f"{way}: the first argument must be a function, not 'fi"):
+        getattr(executor, way)("find_one", [1])
+    with pytest.raises(TypeError, match=r"give executor\.shotgun\.find_one"):
+        getattr(executor, way)(executor.find_one, ["Shot"])
+
+
+@pytest.mark.parametrize("name", ["max_requests", "max_bytes"])
+def test_batching_refuses_no_size(executor, name):
+    """None is none: it would be compared with a number much later."""
+    with pytest.raises(TypeError, match=f"batching: {name} must be an integer, not None"):
+        executor.batching(**{name: None})
+
+
+def test_sizes_of_bulk_reads_are_numbers(executor):
+    """The same for chunks, and for the pages of find_iter."""
+    with pytest.raises(TypeError, match="find_by_ids: chunk_size must be an integer, not None"):
+        executor.find_by_ids("Shot", [1], chunk_size=None)
+    with pytest.raises(TypeError, match="find_iter: ahead must be an integer, not None"):
+        executor.find_iter("Shot", [], ahead=None)
+    with pytest.raises(TypeError, match="batch_chunks: chunk_size must be an integer, not None"):
+        executor.batch_chunks([], chunk_size=None)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda e: e.map(len, ["a"], progress=5), "progress must be True, False or a text"),
+        (lambda e: e.map(len, ["a"], timeout="5"), "timeout must be a number of seconds"),
+        (lambda e: e.map(len, ["a"], buffersize=True), "buffersize must be an integer"),
+        (lambda e: e.map_outcomes(len, ["a"], ordered="no"), "ordered must be True or False"),
+        (lambda e: e.publishing(repeat_unknown="no"), "repeat_unknown must be True or False"),
+        (lambda e: e.find("Shot", [], timeout=3), r"give options as executor\.options\(timeout="),
+    ],
+)
+def test_arguments_of_our_own_methods_are_checked(executor, call, said):
+    """By name, at once."""
+    with pytest.raises(TypeError, match=said):
+        call(executor)
+
+
+def test_what_makes_calls_is_refused_after_a_shutdown(executor, tmp_path):
+    """Not only by the first call that is made with it."""
+    executor.shutdown()
+    for make in (
+        executor.batching,
+        executor.publishing,
+        lambda: executor.trace(tmp_path / "t.json"),
+    ):
+        with pytest.raises(RuntimeError, match="after shutdown"):
+            make()
+
+
+@pytest.mark.parametrize("owner", [ShotgunExecutor, ShotgunPool, ThreadLocalShotgun])
+def test_unknown_arguments_are_told_with_the_known_ones(owner):
+    """With those of the class itself, and the one that may have been meant."""
+    with pytest.raises(TypeError, match=r"'read_time'; did you mean 'read_timeout'\? It takes .*f"):
+        owner(NOWHERE, **KEYS, read_time=3)
+    with pytest.raises(ValueError, match="script_name goes with api_key, which is empty"):
+        owner(NOWHERE, script_name="tool", api_key="")
+
+
+class Studio(Shotgun):
+    """A class whose find takes more than the official one."""
+
+    def find(self, entity_type, filters, *args, **kwargs):
+        if isinstance(filters, dict):
+            filters = [[name, "is", value] for name, value in filters.items()]
+        return super().find(entity_type, filters, *args, **kwargs)
+
+
+def test_what_a_subclass_understands_is_not_refused(sandbox):
+    """Its find is what find_one calls, so that the filters of find_one are its business too."""
+    studio = Studio(sandbox.url, **sandbox.credentials, connect=False)
+    with ShotgunExecutor(studio) as executor:
+        made = executor.create("Project", {"name": "The Lantern Sea"}).result(LONG)
+        found = executor.find_one("Project", {"id": made["id"]}).result(LONG)
+        assert found == {"type": "Project", "id": made["id"]}
+
+
+def test_orders_and_requests_may_be_any_sequence_and_mapping(executor):
+    """What the official client takes is not refused for its type."""
+    order = deque([UserDict({"field_name": "id", "direction": "desc"})])
+    request = UserDict({"request_type": "create", "entity_type": "Project", "data": {"name": "x"}})
+    (made,) = executor.batch([request]).result(LONG)
+    found = executor.find("Project", [["id", "is", made["id"]]], order=order).result(LONG)
+    assert [each["id"] for each in found] == [made["id"]]

@@ -493,3 +493,46 @@ def test_find_iter_takes_futures(executor: ShotgunExecutor):
     ids = make_shots(executor, 3 * PAGE)
     wanted = executor.submit(lambda: {"type": "Project", "id": 1})
     assert [row["id"] for row in executor.find_iter("Shot", [["project", "is", wanted]])] == ids
+
+
+def test_presets_look_at_all_rows(pages, executor):
+    """A preset is about all rows that the filters let through, in however many pages they come."""
+    project = executor.create("Project", {"name": "The Lantern Sea"}).result(LONG)
+    requests = [
+        {
+            "request_type": "create",
+            "entity_type": "Cut",
+            "data": {"code": f"cut{n:02}", "project": project, "revision_number": 2 - n % 2},
+        }
+        for n in range(5 * PAGE)
+    ]
+    executor.batch(requests).result(LONG)
+    latest = [{"preset_name": "LATEST", "latest_by": "REVISION_NUMBER"}]
+    arguments = ("Cut", [["project", "is", project]], ["code", "revision_number"])
+    official = shotgun_api3.Shotgun(pages.url, **pages.credentials)
+    wanted = official.find(*arguments, additional_filter_presets=latest)
+    official.close()
+    assert {cut["revision_number"] for cut in wanted} == {2}
+    found = executor.find(*arguments, additional_filter_presets=latest).result(LONG)
+    one_by_one = executor.find_iter(*arguments, additional_filter_presets=latest)
+    assert list(one_by_one) == found == wanted
+    with pytest.raises(ValueError, match="after_id"):
+        executor.find_iter(*arguments, additional_filter_presets=latest, after_id=3)
+
+
+def test_find_by_tells_what_several_values_lead_to(executor):
+    """A number and its text are two values, and a record of the one is a record of the other."""
+    project = executor.create("Project", {"name": "The Lantern Sea"}).result(LONG)
+    shot = executor.create("Shot", {"code": "a", "project": project, "sg_cut_in": 5}).result(LONG)
+    found = executor.find_by("Shot", "sg_cut_in", ["5", 5]).result(LONG)
+    assert [[each["id"] for each in records] for records in found] == [[shot["id"]]] * 2
+
+
+def test_entity_stands_for_its_type(executor):
+    """In find, find_iter and the lookups too, as in all other methods."""
+    project = executor.create("Project", {"name": "The Lantern Sea"}).result(LONG)
+    same = {"type": "Project", "id": project["id"]}
+    assert executor.find(project, []).result(LONG) == [same]
+    assert list(executor.find_iter(project, [])) == [same]
+    assert executor.find_by_ids(project, [project["id"]]).result(LONG) == [same]
+    assert executor.find_by(project, "name", ["The Lantern Sea"]).result(LONG) == [[same]]

@@ -9,7 +9,14 @@ import threading
 
 import pytest
 
-from shotgun_executor import DeadlineExceeded, Limit, ShotgunExecutor, as_completed, wait
+from shotgun_executor import (
+    DeadlineExceeded,
+    DependencyError,
+    Limit,
+    ShotgunExecutor,
+    as_completed,
+    wait,
+)
 from shotgun_executor.call import Options
 from tests.support import KEYS, LONG, NOWHERE, Gate, in_thread, wait_until
 
@@ -331,3 +338,109 @@ def test_callback_that_raises_keeps_no_worker_from_what_it_has_taken():
         outer.result(LONG)
         assert seen == [2]
         assert type(failing.exception(LONG)).__name__ == "DependencyError"
+
+
+# Many of them
+
+
+MANY = 300  # each within the one before, they would fill the stack
+
+
+@pytest.mark.parametrize("looks_at", ["its own result", "the next result"])
+@pytest.mark.parametrize("settings", [{"gather_reads": True}, {"share_reads": True}, {}])
+def test_many_gathered_calls_whose_callbacks_look_at_results(sandbox, settings, looks_at):
+    """However many calls are told together, each is, and so is each callback."""
+    with ShotgunExecutor(
+        sandbox.url, **sandbox.credentials, batch_writes=not settings, **settings
+    ) as executor:
+        project = executor.create("Project", {"name": "The Lantern Sea"}).result(LONG)
+        ids = [1 if "share_reads" in settings else n for n in range(1, MANY + 1)]
+        if settings:
+            futures = [executor.find_one("Shot", [["id", "is", n]]) for n in ids]
+        else:
+            data = {"project": project}
+            made = [executor.create("Shot", {"code": f"sh{n}", **data}) for n in range(MANY)]
+            futures = [executor.update("Shot", shot, {"description": "x"}) for shot in made]
+        seen = []
+        for future, following in zip(futures, [*futures[1:], futures[-1]]):
+            looked_at = future if looks_at == "its own result" else following
+            future.add_done_callback(lambda _, it=looked_at: seen.append(it.result(LONG)))
+        assert not concurrent.futures.wait(futures, LONG).not_done
+        wait_until(lambda: len(seen) == MANY)
+
+
+def test_many_gathered_calls_that_are_shared_too_are_told(sandbox):
+    """Readers between those who asked and the joint request fill no stack either."""
+    with ShotgunExecutor(
+        sandbox.url, **sandbox.credentials, share_reads=True, gather_reads=True
+    ) as executor:
+        futures = [executor.find_one("Shot", [["id", "is", n]]) for n in range(1, MANY + 1)]
+        assert [future.result(LONG) for future in futures] == [None] * MANY
+
+
+def test_cancel_of_what_was_taken_to_be_told_is_notified(executor):
+    """A call that will fail as what it needs has failed, cancelled before it is told so."""
+    need: concurrent.futures.Future = concurrent.futures.Future()
+    first, gate = needing(executor, need), Gate()
+    second = needing(executor, first)
+    first.add_done_callback(lambda _: gate())
+    failing = in_thread(lambda: need.set_exception(ValueError("no")))
+    gate.wait_for(1)
+    cancelled = second.cancel()
+    gate.open()
+    failing()
+    assert concurrent.futures.wait([second], LONG).done == {second}
+    assert second.cancelled() is cancelled
+    assert executor.stats().running == 0
+
+
+def test_callback_that_raises_system_exit_on_another_thread_is_not_ours(executor):
+    """Who adds a harmless callback meanwhile is not ended by what another one has raised."""
+    work, slow = Gate(), Gate()
+    future = executor.submit(work)
+    future.add_done_callback(leave)
+    future.add_done_callback(lambda _: slow())
+    work.open()
+    slow.wait_for(1)
+    added = Gate()
+    future.add_done_callback(lambda _: added.open())
+    slow.open()
+    assert added.opened.wait(LONG)
+
+
+def test_callback_that_raises_system_exit_keeps_no_call_from_being_cancelled(executor):
+    """shutdown(cancel_futures=True) cancels all that waits; then it is raised."""
+    gate = Gate()
+    running = [executor.submit(gate) for _ in range(2)]
+    gate.wait_for(2)
+    waiting = [executor.submit(len, "abc") for _ in range(5)]
+    waiting[0].add_done_callback(leave)
+    with pytest.raises(SystemExit):
+        executor.shutdown(wait=False, cancel_futures=True)
+    assert concurrent.futures.wait(waiting, LONG).done == set(waiting)
+    assert all(future.cancelled() for future in waiting)
+    gate.open()
+    assert [future.result(LONG) for future in running] == [None, None]
+
+
+def test_a_call_one_of_whose_needs_has_failed_never_runs(executor):
+    """Also if that one has not told so yet, when the last of the others is done."""
+    failing: concurrent.futures.Future = concurrent.futures.Future()
+    other: concurrent.futures.Future = concurrent.futures.Future()
+    first, last, ran = Gate(), Gate(), []
+    failing.add_done_callback(lambda _: first())
+    other.add_done_callback(lambda _: last())
+    call = needing(executor, failing, other, function=ran.append)
+    done = in_thread(lambda: other.set_result(2))
+    last.wait_for(1)
+    with pytest.raises(concurrent.futures.TimeoutError):
+        call.result(0)  # looks at its needs, on this thread
+    failed = in_thread(lambda: failing.set_exception(ValueError("no")))
+    first.wait_for(1)
+    last.open()
+    done()
+    error = call.exception(LONG)
+    first.open()
+    failed()
+    assert isinstance(error, DependencyError)
+    assert ran == []

@@ -240,3 +240,54 @@ def handled_at(step, handler, places, operation):
         return False
     assert time.monotonic() < end, f"nobody woke the wait, at step {step}"
     return True
+
+
+def test_resolving_a_need_interrupted_anywhere_loses_no_worker():
+    """Ctrl-C while the main thread resolves a future that a call needs: the call runs, or can."""
+
+    def attempt(step):
+        executor = ShotgunExecutor(NOWHERE, **KEYS, max_workers=2)
+        need: concurrent.futures.Future = concurrent.futures.Future()
+        call = executor._dispatch.submit(len, ("abc",), {}, needs=[need])
+        interrupted = interrupted_at(step, lambda: need.set_result(None))
+        assert call.result(LONG) == 3
+        still_works(executor)
+        return interrupted
+
+    each_step(attempt)
+
+
+def test_ctrl_c_in_a_call_that_its_submitter_runs_is_raised():
+    """With when_full="run" it comes up where the call was submitted, and the executor goes on."""
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    gate = Gate()
+    with ShotgunExecutor(
+        NOWHERE, **KEYS, max_workers=2, max_pending=1, when_full="run"
+    ) as executor:
+        running = [executor.submit(gate) for _ in range(2)]
+        gate.wait_for(2)
+        waiting = executor.submit(len, "abc")
+        with pytest.raises(KeyboardInterrupt):
+            executor.submit(interrupted)
+        gate.open()
+        assert waiting.result(LONG) == 3
+        assert [each.result(LONG) for each in running] == [None, None]
+
+
+def test_ctrl_c_ends_what_only_reads(sandbox):
+    """A `with` that is left by it does not wait for a site that is silent; a write is not torn."""
+    with ShotgunExecutor(sandbox.url, **sandbox.credentials) as executor:
+        project = executor.create("Project", {"name": "The Lantern Sea"}).result(LONG)
+        sandbox.hold()
+        with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - it is about the block
+            with executor:
+                reading = executor.find("Project", [])
+                writing = executor.update("Project", project["id"], {"name": "Night"})
+                sandbox.wait_for(2)
+                reading.add_done_callback(lambda _: sandbox.resume())  # so it ended before
+                raise KeyboardInterrupt
+        assert reading.cancelled()
+        assert writing.result(0)["name"] == "Night"

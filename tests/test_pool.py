@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
 
 import pytest
@@ -235,3 +236,25 @@ def test_lease_gives_back_no_settings(sandbox):
             assert again.config.sudo_as_login is None
             token = again.get_session_token()
         assert pool.config.session_token == token
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
+def test_fork_leaves_the_places_of_threads_that_are_gone(sandbox):
+    """A child of a process whose threads are in calls has a pool with all of its places."""
+    with ShotgunPool(sandbox.url, **sandbox.credentials, max_size=2, timeout=LONG) as sg:
+        sg.connect()
+        sandbox.hold("read")
+        ends = [in_thread(lambda: sg.find("Shot", [])) for _ in range(2)]
+        sandbox.wait_for(2, "read")
+        child = os.fork()
+        if child == 0:
+            try:
+                code = 0 if sg.info() else 1
+            except BaseException:
+                code = 2
+            os._exit(code)
+        status = in_thread(lambda: os.waitpid(child, 0))()[1]
+        sandbox.resume()
+        assert [end() for end in ends] == [[], []]
+        assert status == 0

@@ -476,6 +476,68 @@ def test_publishing_changed_arguments_are_told(executor, sandbox, project, movie
     )
 
 
+@pytest.mark.parametrize("batch_writes", [False, True])
+def test_publishing_looks_at_what_its_lookups_find_now(executor, project, report, batch_writes):
+    """A step that was made of another shot than is found now is not taken for the same step."""
+    shots = [
+        executor.create("Shot", {"code": code, "project": project}).result(LONG) for code in "ab"
+    ]
+
+    def publish_for(shot):
+        with executor.publishing(report, resume=True, batch_writes=batch_writes) as publishing:
+            found = executor.find_one("Shot", [["id", "is", shot["id"]]])
+            data = {"code": "v001", "project": project, "entity": found}
+            publishing.item("sh010").create("Version", data)
+        return publishing.report["sh010"].steps["create Version"]
+
+    assert publish_for(shots[0]).state == "done"
+    assert publish_for(shots[0]).resumed
+    assert publish_for(shots[1]).state == "changed"
+    assert len(executor.find("Version", []).result(LONG)) == 1
+
+
+def test_publishing_settles_no_entity_of_another_type(executor, sandbox, project, report):
+    """What a step has made is of the type that it makes."""
+    executor.connect()
+    sandbox.fail_next("create", "drop", after_execution=True)
+    with executor.publishing(report) as publishing:
+        publishing.item("sh010").create("Version", {"code": "v001", "project": project})
+    with executor.publishing(report, resume=True) as publishing:
+        item = publishing.item("sh010")
+        item.settle("create Version", {"type": "Shot", "id": 3})
+        with pytest.raises(ValueError, match="makes a Version, so it cannot have made Shot 3"):
+            item.create("Version", {"code": "v001", "project": project})
+
+
+def test_publishing_left_by_ctrl_c_at_its_end_knows_what_became_of_all(
+    executor, sandbox, project, report, monkeypatch
+):
+    """What runs is waited for, also then; so the report is whole, and its file is free."""
+    executor.connect()
+    sandbox.hold("create")
+    publishing = executor.publishing(report)
+    wait, waits = publishing._wait, []
+
+    def interrupted():
+        waits.append(None)
+        if len(waits) > 1:
+            return wait()
+        sandbox.wait_for(1, "create")
+        threading.Thread(target=sandbox.resume).start()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(publishing, "_wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - it is about the block
+        with publishing:
+            item = publishing.item("sh010")
+            note = item.create("Note", {"subject": "a", "project": project})
+            item.update("Note", note, {"subject": "b"})
+    assert list(states(publishing)["sh010"].values()) == ["done", "cancelled"]
+    with executor.publishing(report, resume=True) as again:
+        again.item("sh010").create("Note", {"subject": "a", "project": project})
+    assert again.report["sh010"].steps["create Note"].resumed
+
+
 def test_publishing_what_depends_on_a_repeated_step_is_made_again(
     executor, sandbox, project, movie, report
 ):

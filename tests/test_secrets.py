@@ -128,3 +128,16 @@ def test_secrets_are_in_no_log_line_of_a_client_with_a_connection_of_its_own(cap
         with ShotgunPool(Studio(server.url, connect=False, **CREDENTIALS["script"])) as sg:
             assert sg.find("Shot", []) == [{"type": "Shot", "id": 1}]
     assert "hush-hush" not in caplog.text
+
+
+def test_secrets_are_in_no_error_of_encoding(sandbox):
+    """The error of what cannot be encoded holds no more than that: not the body, nor the head."""
+    name = "shot\udcff.mov"  # as os.listdir() gives it
+    with ShotgunExecutor(sandbox.url, **sandbox.credentials) as executor:
+        error = executor.create("Shot", {"code": name}).exception(LONG)
+        executor.add_user_agent("\u30c4\u30fc\u30eb")
+        other = executor.find("Shot", []).exception(LONG)
+    for raised, held in ((error, "\udcff"), (other, "\u30c4\u30fc\u30eb")):
+        assert isinstance(raised, UnicodeEncodeError)
+        assert raised.object == held
+        assert raised.__context__ is None

@@ -623,3 +623,28 @@ def test_wire_server_is_itself_closed():
     server = WireServer(site)
     socket.create_connection(("127.0.0.1", server.port)).close()
     server.close()
+
+
+@pytest.mark.parametrize("write", ["create", "upload_thumbnail"])
+def test_write_that_was_redirected_is_not_sent_again(tmp_path, write):
+    """It was taken before its outcome was asked for elsewhere: an error there tells nothing."""
+    image = tmp_path / "thumbnail.png"
+    image.write_bytes(b"x" * 100)
+    writes = []
+
+    def respond(request):
+        if request.method == "GET":
+            return b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"
+        if request.target.startswith("/upload") or b'"create"' in request.body:
+            writes.append(request.target)
+            return b"HTTP/1.1 303 See\r\nLocation: /done\r\nContent-Length: 0\r\n\r\n"
+        content = http_body(INFO)
+        return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(content), content)
+
+    with serving(raw(*[respond] * 9)) as server, pool_for(server.url) as sg:
+        assert sg.server_info
+        args = ({"code": "sh010"},) if write == "create" else (1, str(image))
+        with pytest.raises(Exception, match="whether the site carried out") as raised:
+            getattr(sg, write)("Shot", *args)
+        assert outcome_unknown(raised.value)
+        assert len(writes) == 1

@@ -335,6 +335,20 @@ def test_options_have_the_methods_of_the_executor(sandbox, executor, project):
 # asyncio and contextvars
 
 
+def test_asyncio_wait_is_refused(executor):
+    """It would look at our futures on other threads, and hang: it is said what to use instead."""
+
+    async def main():
+        future = executor.submit(len, "abc")
+        with pytest.raises(TypeError, match=r"asyncio\.wrap_future\(\)"):
+            await asyncio.wait([future])
+        wrapped = asyncio.wrap_future(future)
+        done, _ = await asyncio.wait([wrapped], timeout=LONG)
+        return done == {wrapped}
+
+    assert asyncio.run(main())
+
+
 def test_a_future_can_be_awaited(sandbox, executor, project):
     """`await executor.find(...)` is the result; many at once run in parallel."""
 

@@ -38,8 +38,11 @@ def _settle(outcome: tuple[Call, Optional[BaseException]]) -> None:
     future = call.future
     # Who cancels what was taken already leaves it to who has taken it to notify who waits.
     untold = future.cancelled() and not (call.notified or future._cancelled_late)
-    if untold or not future.done():
-        call.settle(error)
+    try:
+        if untold or not future.done():
+            call.settle(error)
+    finally:
+        call.dispatch.was_told(call)
 
 
 # Chains of dependants may be long: they are told one after the other.
@@ -134,16 +137,23 @@ class Aside(Workers):
         try:
             with self.lock:
                 taken = self.take(call)
+                if taken:
+                    self._to_be_told.add(call)
             if taken:
                 call.drop()
                 self.while_resolving(_TELLING.tell, [(call, error)])
-                self._end_if_idle()
         except BaseException:  # Ctrl-C: nobody else would resolve what we have taken
             if call.taken_here:
                 _TELLING.tell([(call, error)])
                 self.recount()
             raise
         return taken
+
+    def was_told(self, call: Call) -> None:
+        """*call*, which was taken to be told its outcome, has it."""
+        with self.lock:
+            self._to_be_told.discard(call)
+        self._end_if_idle()
 
     def suspend(self, call: Call, unfinished: Unfinished) -> None:
         """Put *call*, which this worker has run, aside until its parts are done."""

@@ -146,8 +146,10 @@ class Batching:
         *before* is called with its arguments, on the worker, each time before it is sent; what that
         raises ends the call.
         """
-        check_arguments(Shotgun, name, args, kwargs)
-        if not self._prototype.must_ask_factory:
+        if self._prototype.must_ask_factory:
+            check_arguments(Shotgun, name, args, kwargs)
+        else:
+            check_arguments(self._prototype.client_class, name, args, kwargs)
             check_shapes(self._prototype.client_class, name, args, kwargs)
         return self._accept(name, args, kwargs, before)
 
@@ -164,7 +166,8 @@ class Batching:
     ) -> Future[Any]:
         needs: list[concurrent.futures.Future[Any]] = []
         args, kwargs = copy_plain(args, needs), copy_plain(kwargs, needs)
-        member = Member(self, name, args, kwargs, needs)
+        cls = Shotgun if self._prototype.must_ask_factory else self._prototype.client_class
+        member = Member(self, name, args, kwargs, needs, cls)
         member.before = before
         key = member.key_at_door()
         future = member.future

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import itertools
 import time
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION
 from typing import TYPE_CHECKING, Any, Optional, TypeVar
@@ -43,11 +44,14 @@ def wait(
     deadline = None if timeout is None else time.monotonic() + timeout
     done = {future for future in futures if future.done()}
     pending = dict.fromkeys(future for future in futures if future not in done)
-    while pending and not _enough(done, return_when) and _left(deadline) != 0:
+    seldom = 1 + len(pending) // 64  # to look at all after each step would take too long
+    for step in itertools.count(1):
+        if not pending or _enough(done, return_when) or _left(deadline) == 0:
+            break
         found = help_first(pending, deadline)
         if found is None:
             break
-        if return_when == FIRST_EXCEPTION:
+        if return_when == FIRST_EXCEPTION and step % seldom == 0:
             found = [future for future in pending if future.done()]
         done = set(found)
         for future in found:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import enum
+import functools
 import inspect
 import json
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
-
-from shotgun_api3.shotgun import Shotgun
 
 from shotgun_executor.filling import as_id, filled
 from shotgun_executor.joined import JoinedFuture
@@ -27,10 +26,6 @@ T = TypeVar("T")
 
 _PATIENCE = 0.02
 """Seconds that a worker that waits for a gathered call leaves it to be gathered with others."""
-
-_SIGNATURES = {
-    name: inspect.signature(getattr(Shotgun, name)) for name in ("create", "update", "delete")
-}
 
 # Their values are paths of files, which the single call uploads and a batch does not.
 _FILES = ("image", "filmstrip_image")
@@ -62,6 +57,7 @@ class Member:
         "batching",
         "before",
         "claimed",
+        "cls",
         "future",
         "keep",
         "keys",
@@ -83,10 +79,12 @@ class Member:
         args: Sequence[Any],
         kwargs: Mapping[str, Any],
         needs: Sequence[concurrent.futures.Future[Any]],
+        cls: type,
     ) -> None:
-        """Call *method*; "batch" with a request as its one argument is a member as it stands."""
+        """Call *method* of *cls*; "batch" with a request as its one argument is one as it stands."""
         self.batching = batching
         self.method = method
+        self.cls = cls
         self.args: Sequence[Any] = args
         self.kwargs: Mapping[str, Any] = kwargs
         self.needs: Sequence[concurrent.futures.Future[Any]] = needs
@@ -142,9 +140,11 @@ class Member:
         if self.method == "batch":
             request = self.args[0]
             return request if isinstance(request, dict) else {}
-        arguments = _SIGNATURES[self.method].bind(None, *self.args, **self.kwargs).arguments
-        del arguments["self"]
-        return {"request_type": self.method, **arguments}
+        arguments = (
+            _signature(self.cls, self.method).bind(None, *self.args, **self.kwargs).arguments
+        )
+        named = list(arguments.items())[1:]  # without the client
+        return {"request_type": self.method, **dict(named)}
 
     def drop(self) -> None:
         """Let go of what is no longer needed."""
@@ -212,6 +212,11 @@ def _first_obstacle(
         if following is None:
             return member, awaited, watch
         member = following
+
+
+@functools.cache
+def _signature(cls: type, method: str) -> inspect.Signature:
+    return inspect.signature(getattr(cls, method))
 
 
 def _fits_a_batch(request: Mapping[str, Any]) -> bool:

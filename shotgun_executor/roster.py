@@ -86,6 +86,7 @@ class Roster:
         self._swept: list[Call] = []  # out of the line, to be freed without the lock
         self._ready = 0  # how many of the calls in _line are READY; the others were withdrawn
         self._aside: set[Call] = set()
+        self._to_be_told: set[Call] = set()  # taken by who tells them that they will not run
         self._idle = threading.Condition(self.lock)  # notified when nothing waits or runs any more
         self._runners: set[Runner] = set()
         self._guests: set[Runner] = set()  # threads that run a call which they have submitted
@@ -301,7 +302,9 @@ class Roster:
 
     def _busy(self) -> bool:
         """Whether a call waits or runs, or a runner is about to."""
-        return bool(self._ready or self._aside or self._runners or self._guests or self._promised)
+        if self._ready or self._aside or self._runners or self._guests or self._promised:
+            return True
+        return any(not call.future.done() for call in self._to_be_told)
 
     # These take the lock themselves.
 

@@ -888,3 +888,24 @@ def test_batch_chunks_refuse_what_is_no_request(executor):
     with pytest.raises(ValueError, match="chunk_size"):
         executor.batch_chunks([], 0)
     assert list(executor.batch_chunks([])) == []
+
+
+class Careful(Shotgun):
+    """A class whose update takes more than the official one."""
+
+    def update(self, entity_type, entity_id, data, *, dry=False):
+        return {} if dry else super().update(entity_type, entity_id, data)
+
+
+def test_batching_makes_calls_of_a_subclass_as_they_are(sandbox):
+    """What a class of the user's has changed is called alone, with the arguments that it takes."""
+    careful = Careful(sandbox.url, **sandbox.credentials, connect=False)
+    with ShotgunExecutor(careful, batch_writes=True) as executor:
+        project = executor.create("Project", {"name": "Day"}).result(LONG)
+        first = executor.update("Project", project, {"name": "Night"}, dry=True)
+        with executor.batching() as batch:
+            second = batch.update("Project", project["id"], {"name": "Dusk"}, dry=False)
+        assert first.result(LONG) == {}
+        assert second.result(LONG)["name"] == "Dusk"
+        with pytest.raises(TypeError, match="unexpected keyword argument 'wet'"):
+            batch.update("Project", 1, {}, wet=True)

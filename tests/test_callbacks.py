@@ -444,3 +444,19 @@ def test_a_call_one_of_whose_needs_has_failed_never_runs(executor):
     failed()
     assert isinstance(error, DependencyError)
     assert ran == []
+
+
+def test_shutdown_waits_until_all_is_told():
+    """Also for what fails since what it needs has failed, while a slow callback comes first."""
+    executor = ShotgunExecutor(NOWHERE, **KEYS, max_workers=2)
+    need: concurrent.futures.Future = concurrent.futures.Future()
+    first, gate = needing(executor, need), Gate()
+    second = needing(executor, first)
+    first.add_done_callback(lambda _: gate())
+    failing = in_thread(lambda: need.set_exception(ValueError("no")))
+    gate.wait_for(1)
+    ending = in_thread(lambda: (executor.shutdown(), second.done())[1])
+    wait_until(lambda: executor._dispatch._closed)
+    gate.open()
+    assert ending()
+    failing()

@@ -154,7 +154,7 @@ def _site(options: argparse.Namespace) -> dict[str, Any]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog=f"python -m {_PROGRAM}",
+        prog="shotgun-sandbox",
         description="A local site that shotgun_api3 talks to.",
     )
     add = parser.add_argument

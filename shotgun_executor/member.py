@@ -81,7 +81,7 @@ class Member:
         needs: Sequence[concurrent.futures.Future[Any]],
         cls: type,
     ) -> None:
-        """Call *method* of *cls*; "batch" with a request as its one argument is one as it stands."""
+        """Call *method* of *cls*; "batch" with one request is a member as it stands."""
         self.batching = batching
         self.method = method
         self.cls = cls

@@ -216,7 +216,7 @@ class MapOutcomes(_Submitted[T, Outcome[T]]):
             raise concurrent.futures.TimeoutError from None
 
 
-def _bar(progress: Union[bool, str], iterables: tuple[Iterable[Any], ...]) -> Any:
+def _bar(progress: object, iterables: tuple[Iterable[Any], ...]) -> Any:
     """A progress bar, if one is wanted and tqdm is installed."""
     if not isinstance(progress, (bool, str)):
         raise TypeError(f"map: progress must be True, False or a text, not {progress!r}")

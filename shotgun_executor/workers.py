@@ -27,7 +27,7 @@ from shotgun_executor.signals import is_within
 
 if TYPE_CHECKING:
     import concurrent.futures
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from shotgun_executor.call import Call, End
     from shotgun_executor.connection import Connection
@@ -286,22 +286,22 @@ class Workers(Roster):
             raise error  # it was meant for this thread
 
     @contextlib.contextmanager
-    def resting(self) -> Iterator[None]:
+    def resting(self) -> Generator[None, None, None]:
         """This worker waits for another executor: others may have its place under the limit.
 
         If they share the limit, it may be that place that the other executor waits for.
         """
         with self.lock:
-            counted = not any(self._here.calls is guest.calls for guest in self._guests)
-            if counted:
+            if any(self._here.calls is guest.calls for guest in self._guests):
+                told = None  # it is no worker, and has no place
+            else:
                 self._resting += 1
                 told = self.limit.leave(self, self._owner() if self._ready else None)
         try:
-            if counted:
-                admit(told)
+            admit(told or [])
             yield
         finally:
-            if counted:
+            if told is not None:
                 with self.lock:
                     self._resting -= 1
                     self.limit.enter(self, None, anyway=True)

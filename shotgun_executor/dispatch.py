@@ -277,7 +277,8 @@ class Dispatch(Aside):
             self._paused = False
             delayed = [call for call in self._aside if call.state is DELAYED]
         do_all(call.future.cancel for call in self._all_waiting() if call.only_reads)
-        if getattr(sys, "last_type", None) is KeyboardInterrupt:  # what has ended the program
+        # What has ended the program; at a prompt it is only the error that was shown last.
+        if getattr(sys, "last_type", None) is KeyboardInterrupt and not hasattr(sys, "ps1"):
             self.abort_reads()
         for call in delayed:
             self.ready_again(call)

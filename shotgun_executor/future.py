@@ -10,7 +10,6 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
 
-from shotgun_executor.home import home
 from shotgun_executor.signals import in_interrupted_wait
 from shotgun_executor.telling import tell_rest
 
@@ -150,10 +149,10 @@ class Future(concurrent.futures.Future[T]):
             if call.dispatch.withdraw(call):
                 call.notify_cancelled()
         except BaseException:  # Ctrl-C: nobody else would notify what we have withdrawn
-            call.dispatch.recount()
             if call.taker == threading.get_ident():
                 with contextlib.suppress(RuntimeError):  # it was notified just before
                     call.notify_cancelled()
+            call.dispatch.recount()
             raise
         return True
 
@@ -189,11 +188,9 @@ class Future(concurrent.futures.Future[T]):
 
     @property
     def helper(self) -> Optional[Dispatch]:
-        """The dispatch that can help it along here; None if this thread is no worker."""
+        """What can help it along on the current thread; None if that is no worker of it."""
         call = self._call
-        if call is None:
-            return None
-        return call.dispatch if call.dispatch.on_worker else home()
+        return None if call is None or not call.dispatch.on_worker else call.dispatch
 
     @property
     def carried_by(self) -> Optional[Future[Any]]:
@@ -217,14 +214,12 @@ class Future(concurrent.futures.Future[T]):
             if call.waits_for_futures:
                 dispatch.look_behind([self])
             tell_rest()
-        helper = self.helper
-        if helper is None:
             return timeout
         if timeout is None:
-            helper.help(self, None)
+            dispatch.help(self, None)
             return None
         deadline = time.monotonic() + timeout
-        helper.help(self, deadline)
+        dispatch.help(self, deadline)
         return max(0.0, deadline - time.monotonic())
 
 

@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING, Any, Optional, TypeVar
 
 from shotgun_executor.future import Future
-from shotgun_executor.home import home
 from shotgun_executor.signals import in_interrupted_wait
 from shotgun_executor.telling import tell_rest
 
@@ -61,10 +60,8 @@ class JoinedFuture(Future[T]):
 
     @property
     def helper(self) -> Optional[Dispatch]:
-        """The dispatch that can help it along here; None if this thread is no worker."""
-        if self._part is None:
-            return None
-        return self._dispatch if self._dispatch.on_worker else home()
+        """What can help it along on the current thread; None if that is no worker of it."""
+        return self._dispatch if self._part is not None and self._dispatch.on_worker else None
 
     @property
     def carried_by(self) -> Optional[Future[Any]]:
@@ -84,8 +81,7 @@ class JoinedFuture(Future[T]):
         tell_rest()
         if not self._dispatch.on_worker:
             self.look_behind()
-            if home() is None:
-                return timeout
+            return timeout
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self.done():
             left = None if deadline is None else deadline - time.monotonic()

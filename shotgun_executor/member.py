@@ -197,9 +197,7 @@ class BatchedFuture(JoinedFuture[T]):
         elif last.future._call is None:  # it is being resolved
             concurrent.futures.wait([last.future], left)
         else:
-            helper = last.future.helper
-            if helper is not None:
-                helper.help(last.future, deadline)
+            self._dispatch.help(last.future, deadline)
 
 
 def _first_obstacle(

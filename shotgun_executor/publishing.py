@@ -184,7 +184,8 @@ class Publishing:
         arguments = arguments_of(method, args, kwargs, cls)
         step: Optional[Step] = None
         if item.key in self._done_before:  # whether it is the same call depends on them
-            wait_for_outcomes(need for need in needs if need not in self._by_future)
+            calls = [need for need in needs if isinstance(need, Future)]
+            wait_for_outcomes(call for call in calls if call not in self._by_future)
         try:
             with self._lock:
                 self._refuse_unless_open()

@@ -95,12 +95,8 @@ class Roster:
         self._pending = 0  # the calls that were accepted, and never taken
         self._room = threading.Condition(self.lock)  # notified when a submit need not wait any more
         self._blocked_submits = 0  # how many wait for that
-        # Who waits for several things at once: resolved when they are to look again.
-        self._onlookers: list[concurrent.futures.Future[None]] = []
-        # Those of them that are workers of ours, and wait for others: resolved when one of our
-        # calls is demanded, which means that a worker of another executor waits for it.
-        self._standby: list[concurrent.futures.Future[None]] = []
-        self._demanded: list[Call] = []
+        # Workers that wait for the first of several futures: resolved when they are to look again.
+        self.onlookers: list[concurrent.futures.Future[None]] = []
         self._paused = False  # the alarm will start a runner: until then no call may start
         self._closed = False
         self._hurried = False  # no call is made again
@@ -287,15 +283,8 @@ class Roster:
 
     def _wake_onlookers(self) -> None:
         """A call is in another place now: have those look who may want to run it."""
-        _wake(self._onlookers)
-
-    def take_demanded(self) -> Optional[Call]:
-        """Take a call that a worker of another executor waits for."""
-        while self._demanded:
-            call = self._demanded.pop()
-            if call.state is READY and self.take(call):
-                return call
-        return None
+        while self.onlookers:
+            self.onlookers.pop().set_result(None)
 
     def _at_work(self) -> list[Runner]:
         return [*self._runners, *self._guests]
@@ -312,49 +301,6 @@ class Roster:
         """Something has come into the line by a way that its waiting workers do not know yet."""
         with self.lock:
             self._wake_onlookers()
-
-    def watch(self, again: concurrent.futures.Future[None]) -> None:
-        """A worker of ours is about to wait; *again* is resolved when it is to look again."""
-        self._onlookers.append(again)
-        self._standby.append(again)
-
-    def watch_no_longer(self, again: concurrent.futures.Future[None]) -> None:
-        """That worker has waited."""
-        with self.lock:
-            for waiting in (self._onlookers, self._standby):
-                if again in waiting:
-                    waiting.remove(again)
-
-    def demand(self, call: Call, seen: State) -> concurrent.futures.Future[None]:
-        """A worker of another executor waits for *call*: one of ours that waits too may run it.
-
-        Else two executors whose workers wait for calls of each other would wait for ever.
-
-        Args:
-            call: One of ours.
-            seen: The state that *call* was in.
-
-        Returns:
-            What is resolved when *call* has moved; give it to :meth:`demand_no_longer`.
-        """
-        moved: concurrent.futures.Future[None] = concurrent.futures.Future()
-        with self.lock:
-            if call.state is READY:
-                self._demanded.append(call)
-                _wake(self._standby)
-            if call.state is seen:
-                self._onlookers.append(moved)
-            else:
-                moved.set_result(None)
-        return moved
-
-    def demand_no_longer(self, call: Call, moved: concurrent.futures.Future[None]) -> None:
-        """The other worker waits no longer, or looks again."""
-        with self.lock:
-            if moved in self._onlookers:
-                self._onlookers.remove(moved)
-            if call in self._demanded:
-                self._demanded.remove(call)
 
     def withdraw(self, call: Call) -> bool:
         """Take back a call that no worker has taken; True for who comes first, if in time."""
@@ -419,14 +365,6 @@ class Roster:
                     threading.Thread(target=end, name="end of an executor", daemon=True).start()
             else:
                 end()
-
-
-def _wake(waiting: list[concurrent.futures.Future[None]]) -> None:
-    """Resolve them; under their lock. One may be in two such lists."""
-    while waiting:
-        each = waiting.pop()
-        if not each.done():
-            each.set_result(None)
 
 
 def do_all(actions: Iterable[Callable[[], object]]) -> None:

@@ -19,6 +19,7 @@ from shotgun_executor.connection import own_class
 from shotgun_executor.errors import DependencyError, ResumeError, outcome_unknown
 from shotgun_executor.files import upload_progress
 from shotgun_executor.filling import as_id, as_type, filled
+from shotgun_executor.future import Future
 from shotgun_executor.mirror import invoke_with_ids
 from shotgun_executor.needs import has_failed
 from shotgun_executor.outcome import mark_unknown, redacted, unknown_form, unknown_request
@@ -26,7 +27,6 @@ from shotgun_executor.outcome import mark_unknown, redacted, unknown_form, unkno
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from shotgun_executor.future import Future
     from shotgun_executor.report import StepReport
 
 __all__ = ["Step", "arguments_of", "digest_of", "finished", "name_of", "refused"]
@@ -208,13 +208,15 @@ def digest_of(
     Args:
         method: The method.
         arguments: By their names.
-        reference: What stands for a future; None: its result, as soon as it is there.
+        reference: What stands for a future; None: its result, if it is of a call and there is one.
     """
 
     def plain(value: Any) -> Any:
         if isinstance(value, concurrent.futures.Future):
             name = reference(value)
-            if name is None and value.done() and not has_failed(value):
+            # Those of others may be resolved only after the step was called, by whoever calls it.
+            ours = isinstance(value, Future)
+            if name is None and ours and value.done() and not has_failed(value):
                 return plain(value.result())
             return {"step": name}
         if isinstance(value, dict):

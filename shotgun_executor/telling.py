@@ -88,7 +88,8 @@ class Telling(Generic[Outcome]):
             if outcome is not None and not isinstance(caught, Exception):
                 self._tell(outcome)
             elif outcome is not None and isinstance(caught, RecursionError) and _HERE.depth > 1:
-                queue.told.pop()
+                if queue.told and queue.told[-1] is outcome:
+                    queue.told.pop()
                 queue.left.appendleft(outcome)
                 raise  # there is more room where this came from
             return caught

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Generic, Optional, TypeVar
 from shotgun_executor.call import DELAYED, TAKEN, Call, End, State
 from shotgun_executor.errors import DeadlockError
 from shotgun_executor.future import Future
-from shotgun_executor.joined import JoinedFuture
 from shotgun_executor.opening import Aborted
 from shotgun_executor.telling import tell_rest
 
@@ -30,9 +29,6 @@ T = TypeVar("T")
 
 _PATIENCE = 0.02
 """Seconds that a worker leaves what is being gathered to others."""
-
-_LOOKED_AT = 100
-"""Of so many calls of other executors it is watched whether they move: one that does is enough."""
 
 
 def help_along(dispatch: Aside, mine: Call, future: Future[Any], deadline: Optional[float]) -> None:
@@ -81,26 +77,26 @@ def help_any(
     try:
         with dispatch.lock:
             one_is_done = look.at_all(futures)
-            if look.taken is not None:
-                mine.waits_for = (look.taken,)
-            elif deadline is None and look.can_only_wait and not one_is_done:
+            if deadline is None and look.can_only_wait and not one_is_done:
                 mine.waits_for = list(look.running)
                 _refuse_circle(mine)
-            dispatch.watch(look.again)
+            dispatch.onlookers.append(look.again)
         if look.act() or one_is_done:
             return look.which
         end = min((moment for moment in (deadline, own) if moment is not None), default=None)
         left = _left(end)
         if look.gathered:
             left = _PATIENCE if left is None else min(left, _PATIENCE)
-        look.wait_for_first(futures, left)
+        awaited: list[concurrent.futures.Future[Any]] = [*futures, look.again]
+        concurrent.futures.wait(awaited, left, concurrent.futures.FIRST_COMPLETED)
         for gathered in look.gathered:
             if not look.again.done():
                 gathered.nudge()
         return None
     finally:
         mine.waits_for = ()
-        dispatch.watch_no_longer(look.again)
+        with dispatch.lock, contextlib.suppress(ValueError):
+            dispatch.onlookers.remove(look.again)
 
 
 class _Look(Generic[T]):
@@ -109,85 +105,43 @@ class _Look(Generic[T]):
     def __init__(self, dispatch: Aside) -> None:
         self._dispatch = dispatch
         self.which: Optional[concurrent.futures.Future[T]] = None  # that is done, or will be
-        self.taken: Optional[Call] = None  # to be run
+        self._taken: Optional[Call] = None  # to be run
         self._freed: list[tuple[Call, concurrent.futures.Future[Any]]] = []
         self._unblocked: list[Call] = []  # to be put in line
         self.running: dict[Call, None] = {}  # by others
-        self._elsewhere: list[tuple[Call, State]] = []  # of other executors, as they were
-        self._needs: list[concurrent.futures.Future[Any]] = []  # what holds up calls that need it
         self.gathered: list[Future[Any]] = []  # with others, and not submitted yet
         self.can_only_wait = True  # for those that run
         self.again: concurrent.futures.Future[None] = concurrent.futures.Future()
 
     def at_all(self, futures: Iterable[concurrent.futures.Future[T]]) -> bool:
-        """Look at *futures* until there is something to run; True if one of them is done.
-
-        Else what a worker of another executor waits for is run, if there is such a call.
-        """
+        """Look at *futures* until there is something to run; True if one of them is done."""
         for future in futures:
             if future.done():
                 self.which = future
                 return True
             self._at(future)
-            if self.taken is not None:
+            if self._taken is not None:
                 self.which = future
-                return False
-        self.taken = self._dispatch.take_demanded()
+                break
         return False
 
     def _at(self, future: concurrent.futures.Future[Any]) -> None:
-        call, need = _what_holds_up(self._dispatch, future, self._freed)
+        call, need = _what_holds_up(self._dispatch, _carrier(future), self._freed)
         if call is None:
             self.can_only_wait = False
             held = future if need is None else need
             if isinstance(held, Future) and held.carried_by is None:
                 self.gathered.append(held)
-            self._add_need(need)
-        elif call.dispatch is not self._dispatch:
-            self._at_elsewhere(call)
         elif call.state is State.READY:
             self.can_only_wait = False
             if self._dispatch.take(call):
-                self.taken = call
+                self._taken = call
         elif call.state is TAKEN:
             self.running[call] = None
-            self._add_need(call.future if call.future is not future else None)
         else:
             self.can_only_wait = False
             if call.state is State.BLOCKED:
                 self._unblocked.append(call)
-
-    def _add_need(self, need: Optional[concurrent.futures.Future[Any]]) -> None:
-        if need is not None and len(self._needs) < _LOOKED_AT:
-            self._needs.append(need)
-
-    def _at_elsewhere(self, call: Call) -> None:
-        state = call.state
-        if state is TAKEN:
-            self.running[call] = None
-        else:
-            self.can_only_wait = False
-            if state is State.BLOCKED:
-                self._unblocked.append(call)
-        if len(self._elsewhere) < _LOOKED_AT:
-            self._elsewhere.append((call, state))
-
-    def wait_for_first(
-        self, futures: Iterable[concurrent.futures.Future[T]], seconds: Optional[float]
-    ) -> None:
-        """Wait until one of *futures* is done, or there may be something to run, here or there."""
-        awaited: list[concurrent.futures.Future[Any]] = [*futures, self.again, *self._needs]
-        demands = []
-        try:
-            for call, seen in self._elsewhere:
-                moved = call.dispatch.demand(call, seen)
-                demands.append((call, moved))
-                awaited += (call.future, moved)
-            with self._dispatch.resting() if demands else contextlib.nullcontext():
-                concurrent.futures.wait(awaited, seconds, concurrent.futures.FIRST_COMPLETED)
-        finally:
-            for call, moved in demands:
-                call.dispatch.demand_no_longer(call, moved)
 
     def act(self) -> bool:
         """Do what was found, without the lock; whether that is a reason to look again."""
@@ -196,20 +150,16 @@ class _Look(Generic[T]):
         try:
             _tell_failed(self._dispatch, failed)
             for call in self._unblocked:
-                if call.dispatch is self._dispatch:
-                    self._dispatch.unblock(call)
-                else:
-                    call.dispatch.look_again(call)
+                self._dispatch.unblock(call)
         finally:
-            if self.taken is not None:
-                _run_here(self._dispatch, self.taken)
-        return bool(failed or self._unblocked or self.taken)
+            if self._taken is not None:
+                _run_here(self._dispatch, self._taken)
+        return bool(failed or self._unblocked or self._taken)
 
 
-def _call_behind(future: concurrent.futures.Future[Any]) -> Optional[Call]:
-    """The call that resolves *future*, if there is one and it was submitted."""
-    carrier = future.carried_by if isinstance(future, Future) else None
-    return None if carrier is None else carrier._call
+def _carrier(future: concurrent.futures.Future[Any]) -> concurrent.futures.Future[Any]:
+    """What has the call that resolves *future*, if that is known."""
+    return (future.carried_by or future) if isinstance(future, Future) else future
 
 
 def _failed(
@@ -254,37 +204,36 @@ def _step(
     watcher: Optional[threading.Event] = None
     with dispatch.lock:
         call, need = _what_holds_up(dispatch, future, freed)
-        ours = call if call is not None and call.dispatch is dispatch else None
-        taken = ours is not None and ours.state is State.READY and dispatch.take(ours)
-        if ours is not None and ours.state is TAKEN:
+        taken = call is not None and call.state is State.READY and dispatch.take(call)
+        if call is not None and call.state is TAKEN:
             if taken or deadline is None:
-                mine.waits_for = (ours,)
+                mine.waits_for = (call,)
             if not taken:
                 if deadline is None:
                     _refuse_circle(mine)
                 watcher = threading.Event()
-                ours.watchers = [*(ours.watchers or ()), watcher]
+                call.watchers = [*(call.watchers or ()), watcher]
     failed = _failed(freed)
     del freed
     try:
         _tell_failed(dispatch, failed)
     finally:  # whatever a callback has raised
-        if taken and ours is not None:
-            _run_here(dispatch, ours)
+        if taken and call is not None:
+            _run_here(dispatch, call)
     if failed or taken:
         return  # that may be what was waited for
-    if isinstance(need, JoinedFuture):
-        need._help(_left(end))
-    elif ours is None:
-        help_any(dispatch, mine, [future], deadline)
+    if need is not None:
+        _wait_for_need(need, end)
+    elif call is None:
+        concurrent.futures.wait([future], _left(end))
     elif watcher is not None:
         # Its future was resolved before its watchers were told, so none is missed.
-        if not ours.future.done():
+        if not call.future.done():
             watcher.wait(_left(end))
-    elif ours.state is DELAYED:
-        _wait_for_its_time(dispatch, ours, end)
-    elif ours.state is State.BLOCKED:
-        dispatch.unblock(ours)
+    elif call.state is DELAYED:
+        _wait_for_its_time(dispatch, call, end)
+    elif call.state is State.BLOCKED:
+        dispatch.unblock(call)
 
 
 def _need_stack(frames: int) -> None:
@@ -294,6 +243,14 @@ def _need_stack(frames: int) -> None:
     """
     if frames:
         _need_stack(frames - 1)
+
+
+def _wait_for_need(need: concurrent.futures.Future[Any], end: Optional[float]) -> None:
+    """Wait for a future of others, or one that has no call yet because it is being gathered."""
+    help_it = getattr(need, "_help", None)
+    if help_it is not None:
+        help_it(_left(end))
+    concurrent.futures.wait([need], _left(end))
 
 
 def _run_here(dispatch: Aside, call: Call) -> None:
@@ -320,17 +277,17 @@ def _what_holds_up(
     freed: list[tuple[Call, concurrent.futures.Future[Any]]],
 ) -> tuple[Optional[Call], Optional[concurrent.futures.Future[Any]]]:
     """The call that holds up *future*, or a future of others that does."""
-    call = _call_behind(future)
+    call: Optional[Call] = getattr(future, "_call", None)
+    if call is not None and call.dispatch is not dispatch:
+        return None, future
     while call is not None and call.state is State.BLOCKED:
-        if call.dispatch is dispatch:
-            while call.needs and call.needs[-1].done():
-                freed.append((call, call.needs.pop()))
-        # What others guard may change meanwhile; who waits for it is told, and looks again.
-        need = next((each for each in reversed(call.needs) if not each.done()), None)
-        if need is None:
+        while call.needs and call.needs[-1].done():
+            freed.append((call, call.needs.pop()))
+        if not call.needs:
             break
-        call = _call_behind(need)
-        if call is None:
+        need = call.needs[-1]
+        call = getattr(need, "_call", None)
+        if call is None or call.dispatch is not dispatch:
             return None, need
     return call, None
 

@@ -18,7 +18,6 @@ from concurrent.futures.thread import BrokenThreadPool
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from shotgun_executor.call import DELAYED, READY, TAKEN, State
-from shotgun_executor.home import settle
 from shotgun_executor.limit import admit
 from shotgun_executor.opening import Aborted
 from shotgun_executor.roster import Bounds, Roster, do_all
@@ -27,7 +26,6 @@ from shotgun_executor.signals import is_within
 
 if TYPE_CHECKING:
     import concurrent.futures
-    from collections.abc import Generator
 
     from shotgun_executor.call import Call, End
     from shotgun_executor.connection import Connection
@@ -61,7 +59,6 @@ class Workers(Roster):
         super().__init__(owner, bounds, name=name)
         self._start = start
         self._after_run = after_run
-        self._resting = 0  # how many of the runners have given up their place under the limit
 
     # Decisions, under the lock.
 
@@ -181,7 +178,6 @@ class Workers(Roster):
     def run(self, runner: Runner) -> None:
         """What a worker thread does: calls, one after the other, until none waits."""
         self._here.calls = runner.calls
-        settle(self)
         try:
             while True:
                 call = self._next(runner)
@@ -189,7 +185,6 @@ class Workers(Roster):
                     return
                 self.run_call(call)
         finally:
-            settle(None)
             runner.keep = None
             self._after_run()
 
@@ -266,12 +261,10 @@ class Workers(Roster):
     def _run_as_guest(self, guest: Runner, call: Call) -> None:
         """Run *call*, which this thread has taken, though it is no worker."""
         outer = getattr(self._here, "calls", None)
-        settled = settle(self)
         try:
             self._here.calls = guest.calls
             self.run_call(call)
         finally:
-            settle(settled)
             self._here.calls = outer
             self._after_run()
             with self.lock:
@@ -284,27 +277,6 @@ class Workers(Roster):
         error = None if call.future.cancelled() else call.future.exception()
         if isinstance(error, KeyboardInterrupt):
             raise error  # it was meant for this thread
-
-    @contextlib.contextmanager
-    def resting(self) -> Generator[None, None, None]:
-        """This worker waits for another executor: others may have its place under the limit.
-
-        If they share the limit, it may be that place that the other executor waits for.
-        """
-        with self.lock:
-            if any(self._here.calls is guest.calls for guest in self._guests):
-                told = None  # it is no worker, and has no place
-            else:
-                self._resting += 1
-                told = self.limit.leave(self, self._owner() if self._ready else None)
-        try:
-            admit(told or [])
-            yield
-        finally:
-            if told is not None:
-                with self.lock:
-                    self._resting -= 1
-                    self.limit.enter(self, None, anyway=True)
 
     def _leave_as_guest(self, guest: Runner, call: Call, error: BaseException) -> bool:
         """*error* has ended a submit that has taken its *call*: fail it, if it is not done."""
@@ -325,7 +297,7 @@ class Workers(Roster):
             ready = list(self._line)
             self._ready = len(ready)
             self._pending = sum(not call.number for call in (*ready, *self._aside))
-            self.limit.recount(self, len(self._runners) - self._resting)
+            self.limit.recount(self, len(self._runners))
             self._room.notify_all()
         admit(self.limit.freed())
         self._end_if_idle()

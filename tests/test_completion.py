@@ -152,7 +152,7 @@ def test_worker_is_told_of_the_first_though_others_run_them_all(way, others):
             return found is second and not was_done
 
         found = executor.submit(outer)
-        wait_until(lambda: bool(executor._dispatch._onlookers))
+        wait_until(lambda: bool(executor._dispatch.onlookers))
         quick.open()
         assert found.result(LONG)
         first.cancel()
@@ -172,7 +172,7 @@ def test_worker_takes_outcomes_as_they_are_done_though_others_run_them():
             return first is gates[1], len(list(outcomes))
 
         found = executor.submit(outer)
-        wait_until(lambda: bool(executor._dispatch._onlookers))
+        wait_until(lambda: bool(executor._dispatch.onlookers))
         gates[1].open()
         assert found.result(LONG) == (True, 1)
 
@@ -185,10 +185,10 @@ def test_only_worker_runs_what_comes_into_line_while_it_waits(single, way):
     submit = single._dispatch.submit
     futures = [submit(len, ("abc",), {}, needs=[need]) for need in (never, later)]
     outer = single.submit(lambda: way(single, futures).result())
-    wait_until(lambda: bool(single._dispatch._onlookers))
+    wait_until(lambda: bool(single._dispatch.onlookers))
     later.set_result(None)
     assert outer.result(LONG) == 3
-    assert not single._dispatch._onlookers
+    assert not single._dispatch.onlookers
     never.cancel()
     assert futures[0].cancelled()
 

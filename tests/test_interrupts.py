@@ -242,21 +242,6 @@ def handled_at(step, handler, places, operation):
     return True
 
 
-def test_resolving_a_need_interrupted_anywhere_loses_no_worker():
-    """Ctrl-C while the main thread resolves a future that a call needs: the call runs, or can."""
-
-    def attempt(step):
-        executor = ShotgunExecutor(NOWHERE, **KEYS, max_workers=2)
-        need: concurrent.futures.Future = concurrent.futures.Future()
-        call = executor._dispatch.submit(len, ("abc",), {}, needs=[need])
-        interrupted = interrupted_at(step, lambda: need.set_result(None))
-        assert call.result(LONG) == 3
-        still_works(executor)
-        return interrupted
-
-    each_step(attempt)
-
-
 def test_ctrl_c_in_a_call_that_its_submitter_runs_is_raised():
     """With when_full="run" it comes up where the call was submitted, and the executor goes on."""
 

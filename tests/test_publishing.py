@@ -521,9 +521,9 @@ def test_publishing_left_by_ctrl_c_at_its_end_knows_what_became_of_all(
     def interrupted():
         waits.append(None)
         if len(waits) > 1:
+            sandbox.resume()
             return wait()
         sandbox.wait_for(1, "create")
-        threading.Thread(target=sandbox.resume).start()
         raise KeyboardInterrupt
 
     monkeypatch.setattr(publishing, "_wait", interrupted)

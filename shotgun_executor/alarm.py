@@ -100,7 +100,7 @@ class Alarm:
         with self._changed:
             self._cancelled += 1
             if self._cancelled > _MANY and self._cancelled > len(self._rings) // 2:
-                self._rings = [entry for entry in self._rings if entry[2].function is not None]
+                self._rings = list(filter(_is_wanted, self._rings))
                 heapq.heapify(self._rings)
                 self._cancelled = 0
 
@@ -142,14 +142,17 @@ class Alarm:
     def _stand_by(self) -> None:
         """Take the place of the thread that calls a function, if that takes long."""
         with self._changed:
-            while (number := self._calling) and not self._closed:
-                self._changed.wait(_LONG)
-                if self._calling == number:
-                    self._thread, self._calling = threading.current_thread(), 0
-                    break
+            self._wait_for_place()
             self._deputy = None
         if self._thread is threading.current_thread():
             self._run()
+
+    def _wait_for_place(self) -> None:
+        while (number := self._calling) and not self._closed:
+            self._changed.wait(_LONG)
+            if self._calling == number:
+                self._thread, self._calling = threading.current_thread(), 0
+                return
 
     def _take_back(self) -> bool:
         """Whether this thread still looks after what is due."""
@@ -162,19 +165,28 @@ class Alarm:
     def _next_due(self) -> Optional[tuple[Callable[[], object], bool]]:
         """Wait for the next function that is due, and whether it is apart; None at the end."""
         with self._changed:
-            while not self._closed:
-                if not self._rings:
-                    self._changed.wait()
-                    continue
-                moment, _, ring = self._rings[0]
-                left = moment - time.monotonic()
-                if left > 0 and ring.function is not None:
-                    self._changed.wait(min(left, threading.TIMEOUT_MAX))
-                    continue
-                heapq.heappop(self._rings)
-                function, ring.function = ring.function, None
-                if function is not None:
-                    return function, ring.apart
-                self._cancelled = max(0, self._cancelled - 1)
-            self._thread = None
+            due = self._wait_until_due()
+            if due is None:
+                self._thread = None
+        return due
+
+    def _wait_until_due(self) -> Optional[tuple[Callable[[], object], bool]]:
+        while not self._closed:
+            if not self._rings:
+                self._changed.wait()
+                continue
+            moment, _, ring = self._rings[0]
+            left = moment - time.monotonic()
+            if left > 0 and ring.function is not None:
+                self._changed.wait(min(left, threading.TIMEOUT_MAX))
+                continue
+            heapq.heappop(self._rings)
+            function, ring.function = ring.function, None
+            if function is not None:
+                return function, ring.apart
+            self._cancelled = max(0, self._cancelled - 1)
         return None
+
+
+def _is_wanted(entry: tuple[float, int, Ring]) -> bool:
+    return entry[2].function is not None

@@ -114,17 +114,17 @@ class Aside(Workers):
     def unblock(self, call: Call) -> None:
         """Put *call* in line if all that it needs is there."""
         runner = Runner(self)
-        done: list[concurrent.futures.Future[Any]] = []  # freed after the lock
         try:
             with self.lock:
                 if call.state is not State.BLOCKED:
                     return
-                while call.needs and call.needs[-1].done():
-                    done.append(call.needs.pop())
-                failed = [need for need in done if call.parts is None and has_failed(need)]
+                done = _take_done(call.needs)  # freed after the lock
+                failed = None
+                if call.parts is None:
+                    failed = next(filter(has_failed, done), None)
                 wanted = not (call.needs or failed) and self._put_in_line(call, runner)
-            if failed:  # we are faster than the callback
-                self._need_is_done(call, failed[0])
+            if failed is not None:  # we are faster than the callback
+                self._need_is_done(call, failed)
             else:
                 del done
                 self._start_if_wanted(runner, wanted)
@@ -267,6 +267,14 @@ class Aside(Workers):
     ) -> Optional[concurrent.futures.Future[T]]:
         """One step of a worker towards the first of *futures*; see ``waiting.py``."""
         return help_any(self, self._here.calls[-1], futures, deadline)
+
+
+def _take_done(needs: list[concurrent.futures.Future[Any]]) -> list[concurrent.futures.Future[Any]]:
+    """Take those out of *needs* that are done, up to the first from the end that is not."""
+    done: list[concurrent.futures.Future[Any]] = []
+    while needs and needs[-1].done():
+        done.append(needs.pop())
+    return done
 
 
 def _call_of(future: concurrent.futures.Future[Any]) -> Optional[Call]:

@@ -338,13 +338,16 @@ class Batching:
         self._submit_sealed()
 
     def _submit_sealed(self) -> None:
+        while self._sealed:
+            self._submit_first_sealed()
+
+    def _submit_first_sealed(self) -> None:
         carrier: Optional[Carrier] = None
         try:
-            while self._sealed:
-                with self._lock:
-                    carrier = self._sealed.pop(0) if self._sealed else None
-                if carrier is not None:
-                    carrier.submit()
+            with self._lock:
+                carrier = self._sealed.pop(0) if self._sealed else None
+            if carrier is not None:
+                carrier.submit()
         except BaseException:  # Ctrl-C: nobody else would send it, or tell who waits
             if carrier is not None:
                 carrier.cancel()
@@ -366,17 +369,14 @@ class Batching:
         """*call* carries *members*: a worker that waits for one of them may run it."""
         with self._lock:
             for member in members:
-                if member.place is Place.SENT:
-                    member.future._call = call
-                if member.watch is not None:
-                    member.watch.set()
+                member.carried_by(call)
         self.dispatch.look()
 
     def claim(self, members: Sequence[Member]) -> list[Member]:
         """Those of *members* that were not cancelled; from here on they cannot be."""
         with self._lock:
-            mine = [member for member in members if member.place is Place.SENT]
-            new = [member for member in mine if not member.claimed]
+            mine = tuple(member for member in members if member.place is Place.SENT)
+            new = tuple(member for member in mine if not member.claimed)
             for member in new:
                 member.claimed = True
         lost = {member for member in new if not member.future.set_running_or_notify_cancel()}
@@ -417,7 +417,7 @@ class Batching:
 
     def _forget(self, members: Iterable[Member]) -> None:
         with self._lock:
-            over = [member for member in members if member in self._members]
+            over = tuple(member for member in members if member in self._members)
             keys = {key: None for member in over for key in member.keys}
             calls = {id(member.future._call): member.future._call for member in over}
             for member in over:
@@ -441,10 +441,10 @@ class Batching:
                 return None, None
             if member.watch is None:
                 member.watch = threading.Event()
-            waits_for = [need for need in member.needs if not need.done()]
+            waits_for = list(member.needs)
             if member.place in (Place.BLOCKED, Place.READY):
                 firsts = (next(iter(self._chains[key])) for key in member.keys)
-                waits_for += [first.future for first in firsts if first is not member]
+                waits_for.extend(first.future for first in firsts if first is not member)
             return next((each for each in waits_for if not each.done()), None), member.watch
 
     # The end.
@@ -459,7 +459,7 @@ class Batching:
     def cancel_unsent(self) -> None:
         """Cancel what is not on its way."""
         with self._lock:
-            unsent = [member for member in self._members if member.place is not Place.SENT]
+            unsent = tuple(member for member in self._members if member.place is not Place.SENT)
         for member in reversed(unsent):  # so that none joins a batch in place of another
             member.future.cancel()
 

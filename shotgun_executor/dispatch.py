@@ -275,7 +275,7 @@ class Dispatch(Aside):
         with self.lock:
             self._hurried = self._exiting = True
             self._paused = False
-            delayed = [call for call in self._aside if call.state is DELAYED]
+            delayed = tuple(call for call in self._aside if call.state is DELAYED)
         do_all(call.future.cancel for call in self._all_waiting() if call.only_reads)
         # What has ended the program; at a prompt it is only the error that was shown last.
         if getattr(sys, "last_type", None) is KeyboardInterrupt and not hasattr(sys, "ps1"):

@@ -436,13 +436,13 @@ class FileRequests:
         headers = {}
         if cookies is not None:
             cookies.add_cookie_header(request)
-            headers = {"Cookie": request.get_header("Cookie", "")}
+            cookie = request.get_header("Cookie", "")
+            headers = {"Cookie": cookie} if cookie else {}
         clean = False
         connection.begin_request()
         try:
             transport = self._transport()
-            sent = {name: value for name, value in headers.items() if value}
-            channel, answer = self._begin(transport, "GET", url, None, sent)
+            channel, answer = self._begin(transport, "GET", url, None, headers)
             content = b""
             if target is not None and 200 <= answer.status < 300:
                 for piece in transport.read_pieces(channel, answer):

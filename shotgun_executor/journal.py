@@ -89,14 +89,17 @@ class Journal:
     def flush(self) -> None:
         """Write what was added; what cannot be written has its error, and raises none."""
         with self._lock:
-            while self._lines:
-                line = self._lines[0]  # it stays there until it is written, come what may
-                try:
-                    self._append(line.step)
-                except OSError as error:
-                    line.error = error
-                if self._lines and self._lines[0] is line:  # else a destructor was here meanwhile
-                    self._lines.popleft()
+            self._write_lines()
+
+    def _write_lines(self) -> None:
+        while self._lines:
+            line = self._lines[0]  # it stays there until it is written, come what may
+            try:
+                self._append(line.step)
+            except OSError as error:
+                line.error = error
+            if self._lines and self._lines[0] is line:  # else a destructor was here meanwhile
+                self._lines.popleft()
 
     def finish(self, steps: Iterable[StepReport]) -> None:
         """End with *steps*, in place of all lines."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from shotgun_executor.batching import Batching
+    from shotgun_executor.call import Call
     from shotgun_executor.future import Future
 
 __all__ = ["BatchedFuture", "Member", "Place"]
@@ -145,6 +146,13 @@ class Member:
         )
         named = list(arguments.items())[1:]  # without the client
         return {"request_type": self.method, **dict(named)}
+
+    def carried_by(self, call: Call) -> None:
+        """*call* has it, unless it is over; under the lock of what gathers it."""
+        if self.place is Place.SENT:
+            self.future._call = call
+        if self.watch is not None:
+            self.watch.set()
 
     def drop(self) -> None:
         """Let go of what is no longer needed."""

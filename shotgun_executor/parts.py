@@ -93,8 +93,7 @@ class Parts(Generic[Item]):
 
     def _fill(self) -> None:
         try:
-            while self._submit_next():
-                pass
+            self._submit_all()
         except BaseException:  # Ctrl-C; else whoever waits for this thread would do so for ever
             self._leave()
             raise
@@ -103,6 +102,10 @@ class Parts(Generic[Item]):
         with self._lock:
             self._filling = False
             self._filled.notify_all()
+
+    def _submit_all(self) -> None:
+        while self._submit_next():
+            pass
 
     def _submit_next(self) -> bool:
         with self._lock:

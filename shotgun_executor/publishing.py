@@ -380,9 +380,7 @@ class Publishing:
             if self._journal is not None:
                 self._earlier = self._start(self._journal)
             self._reports.update(self._earlier)
-            self._done_before = {
-                key for (key, _), report in self._earlier.items() if report.state in FINISHED
-            }
+            self._done_before = _finished(self._earlier)
             self._begun = True
             self._progress.begin()
         return self
@@ -449,6 +447,11 @@ class Publishing:
     def __repr__(self) -> str:
         with self._lock:
             return f"<Publishing: {len(self._items)} items, {len(self._open)} steps to be done>"
+
+
+def _finished(reports: Mapping[Place, StepReport]) -> set[str]:
+    """The keys of the items that have a step which is finished."""
+    return {key for (key, _), report in reports.items() if report.state in FINISHED}
 
 
 def _place(step: Step) -> Place:

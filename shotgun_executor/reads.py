@@ -227,13 +227,16 @@ class Reads:
             del self._open[joint.question]
 
     def _submit_sealed(self) -> None:
+        while self._sealed:
+            self._submit_first_sealed()
+
+    def _submit_first_sealed(self) -> None:
         joint: Optional[JointLookup] = None
         try:
-            while self._sealed:
-                with self._lock:
-                    joint = self._sealed.pop(0) if self._sealed else None
-                if joint is not None:
-                    self._begin(joint)
+            with self._lock:
+                joint = self._sealed.pop(0) if self._sealed else None
+            if joint is not None:
+                self._begin(joint)
         except BaseException:  # Ctrl-C: nobody else would submit it, or tell who waits
             if joint is not None and joint.future is None:
                 self._conclude(joint, None, concurrent.futures.CancelledError())
@@ -271,16 +274,17 @@ class Reads:
 
     def _begin_apart(self, readers: Sequence[Reader]) -> None:
         """Make the call of each reader by itself."""
-        joints = []
         with self._lock:
-            for reader in readers:
-                if not reader.over:
-                    joint = JointRead(functools.partial(self._begin_call, reader.asked))
-                    joint.readers[reader] = None
-                    reader.joint = joint
-                    joints.append(joint)
+            joints = tuple(self._set_apart(reader) for reader in readers if not reader.over)
         for joint in joints:
             self._begin(joint)
+
+    def _set_apart(self, reader: Reader) -> JointRead:
+        """Under the lock."""
+        joint = JointRead(functools.partial(self._begin_call, reader.asked))
+        joint.readers[reader] = None
+        reader.joint = joint
+        return joint
 
     def wait_until_submitted(self, joint: JointRead, seconds: float) -> None:
         """On a worker: wait for others to join. If all workers do, none will."""

@@ -94,6 +94,20 @@ class _Submitted(Iterator[Item], Generic[T, Item]):
             raise
         return item
 
+    def _submit_more(self) -> None:
+        while self._arguments is not None and (
+            self._buffersize is None or len(self._pending) < self._buffersize
+        ):
+            arguments = next(self._arguments, None)
+            if arguments is None:
+                self._arguments = None
+            else:
+                future = self._submit(self._function, *arguments)
+                self._pending[future] = arguments
+                if self._bar is not None:
+                    future.add_done_callback(functools.partial(_advance, self._bar))
+                self._submitted(future)
+
     def close(self) -> None:
         """Cancel the calls that have not started, and submit no more."""
         self._arguments = None
@@ -132,18 +146,7 @@ class _Submitted(Iterator[Item], Generic[T, Item]):
         An error of the input has its place after the results of the items before it.
         """
         try:
-            while self._arguments is not None and (
-                self._buffersize is None or len(self._pending) < self._buffersize
-            ):
-                arguments = next(self._arguments, None)
-                if arguments is None:
-                    self._arguments = None
-                else:
-                    future = self._submit(self._function, *arguments)
-                    self._pending[future] = arguments
-                    if self._bar is not None:
-                        future.add_done_callback(functools.partial(_advance, self._bar))
-                    self._submitted(future)
+            self._submit_more()
         except Exception as error:
             self._arguments = None
             self._error = error

@@ -76,8 +76,7 @@ class Teller(Generic[T]):
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not self._untold and not self._closed:
-                    self._changed.wait()
+                self._changed.wait_for(lambda: self._untold or self._closed)
                 if not self._untold:
                     return
                 state = self._untold.pop()

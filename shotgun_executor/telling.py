@@ -62,11 +62,9 @@ class Telling(Generic[Outcome]):
                 queues.pop(self, None)
 
     def _tell_left(self, queue: _Queue) -> None:
-        raised: Optional[BaseException] = None
         _HERE.depth += 1
         try:
-            while queue.left:
-                raised = self._tell_next(queue) or raised
+            raised = self._tell_each(queue)
         finally:
             _HERE.depth -= 1
         told, queue.told = queue.told, []
@@ -74,6 +72,13 @@ class Telling(Generic[Outcome]):
             self._told(told)
         if raised is not None:
             raise raised
+
+    def _tell_each(self, queue: _Queue) -> Optional[BaseException]:
+        """What was raised last."""
+        raised: Optional[BaseException] = None
+        while queue.left:
+            raised = self._tell_next(queue) or raised
+        return raised
 
     def _tell_next(self, queue: _Queue) -> Optional[BaseException]:
         """Tell one; what was raised meanwhile."""

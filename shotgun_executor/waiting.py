@@ -89,9 +89,7 @@ def help_any(
             left = _PATIENCE if left is None else min(left, _PATIENCE)
         awaited: list[concurrent.futures.Future[Any]] = [*futures, look.again]
         concurrent.futures.wait(awaited, left, concurrent.futures.FIRST_COMPLETED)
-        for gathered in look.gathered:
-            if not look.again.done():
-                gathered.nudge()
+        look.nudge()
         return None
     finally:
         mine.waits_for = ()
@@ -142,6 +140,12 @@ class _Look(Generic[T]):
             self.can_only_wait = False
             if call.state is State.BLOCKED:
                 self._unblocked.append(call)
+
+    def nudge(self) -> None:
+        """Have what is being gathered submitted, as long as there is nothing else to do."""
+        for gathered in self.gathered:
+            if not self.again.done():
+                gathered.nudge()
 
     def act(self) -> bool:
         """Do what was found, without the lock; whether that is a reason to look again."""

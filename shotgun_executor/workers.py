@@ -235,9 +235,8 @@ class Workers(Roster):
             if len(self._counters.endings) > _LOT:
                 self._counters.count_endings()
             call, pause = self._next_in_line(runner, passed_over)
-            while pause and self._exiting:
-                self._idle.wait(pause)  # without the lock
-                call, pause = self._next_in_line(runner, passed_over)
+            if pause and self._exiting:
+                call, pause = self._next_at_exit(pause, runner, passed_over)
             if call is None:
                 told = self._count_out(runner)
             if pause:
@@ -252,6 +251,16 @@ class Workers(Roster):
         if over:
             self._end_if_idle()
         return call
+
+    def _next_at_exit(
+        self, pause: float, runner: Runner, passed_over: list[Call]
+    ) -> tuple[Optional[Call], float]:
+        """As :meth:`_next_in_line`; nobody else would wait until a call may start."""
+        call: Optional[Call] = None
+        while pause:
+            self._idle.wait(pause)  # without the lock
+            call, pause = self._next_in_line(runner, passed_over)
+        return call, pause
 
     def _cancel_dropped(self) -> None:
         while self._dropped:
@@ -292,7 +301,8 @@ class Workers(Roster):
     def recount(self) -> None:
         """Ctrl-C came in the middle of something: count anew what is counted along."""
         with self.lock:
-            gone = [call for call in self._aside if call.state not in (State.BLOCKED, DELAYED)]
+            waiting = (State.BLOCKED, DELAYED)
+            gone = tuple(call for call in self._aside if call.state not in waiting)
             self._aside.difference_update(gone)
             ready = list(self._line)
             self._ready = len(ready)
@@ -330,7 +340,7 @@ class Workers(Roster):
             with self.lock:
                 told += self._count_out(successor)
             self._desert(None if ended.cancelled() else ended.exception())
-            admit([each for each in told if each.dispatch is not self])
+            admit(self._others(told))
             self._end_if_idle(aside=True)
             return
         admit(told)
@@ -347,19 +357,22 @@ class Workers(Roster):
             told = self._count_out(runner)
             successor = Runner(self)
             wanted = not self._runners and self._admit(successor)
-        admit([each for each in told if each.dispatch is not self])
+        admit(self._others(told))
         if wanted:  # others rely on the runner that could not be had
             try:
                 self._start_runner(successor)
             except BaseException as another:
                 with self.lock:
                     told = self._count_out(successor)
-                admit([each for each in told if each.dispatch is not self])
+                admit(self._others(told))
                 if not isinstance(another, Exception):
                     raise  # Ctrl-C: whoever submits next starts a runner for all
                 self._desert(another)
         if self._closed:
             self._end_if_idle()
+
+    def _others(self, told: list[Told]) -> list[Told]:
+        return [each for each in told if each.dispatch is not self]
 
     def _desert(self, error: Optional[BaseException]) -> None:
         """No worker can be had: if none is left, fail what waits for one (no error: cancel it)."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import dis
 import gc
 import linecache
 import sys
 import threading
 import time
+import types
 from pathlib import Path
 
 import pytest
@@ -149,6 +151,24 @@ def test_failure_interrupted_anywhere_reaches_all_dependants():
     each_step(attempt)
 
 
+def test_resolving_a_need_interrupted_anywhere_lets_its_calls_run():
+    """Whatever line of it is interrupted, what needs the future runs, on a next wait."""
+
+    def attempt(step):
+        executor = ShotgunExecutor(NOWHERE, **KEYS, max_workers=2)
+        need: concurrent.futures.Future = concurrent.futures.Future()
+        submit = executor._dispatch.submit
+        first = submit(len, ("abc",), {}, needs=[need])
+        calls = [first, submit(len, ("ab",), {}, needs=[need, first])]
+        interrupted = interrupted_at(step, lambda: need.set_result(None))
+        assert not wait(calls, LONG).not_done
+        assert [call.result(0) for call in calls] == [3, 2]
+        still_works(executor)
+        return interrupted
+
+    each_step(attempt)
+
+
 def test_cancel_interrupted_anywhere_resolves_the_future():
     """A future whose cancel() was interrupted is cancelled or run, and whoever waits is told."""
 
@@ -276,3 +296,54 @@ def test_ctrl_c_ends_what_only_reads(sandbox):
                 raise KeyboardInterrupt
         assert reading.cancelled()
         assert writing.result(0)["name"] == "Night"
+
+
+def codes_within(code):
+    """*code* and those of the functions that it defines, and so on."""
+    yield code
+    for each in code.co_consts:
+        if isinstance(each, types.CodeType):
+            yield from codes_within(each)
+
+
+def unguarded_jumps(code):
+    """Lines of jumps back out of whose `with` or `try` an interrupt would get without its exit."""
+    bytecode = dis.Bytecode(code)
+    instructions = {each.offset: each for each in bytecode}
+
+    def handler(offset):
+        for entry in bytecode.exception_entries:
+            if entry.start <= offset < entry.end:
+                found = instructions[entry.target]
+                # What restores the variable of a comprehension, or ends a generator, is no matter.
+                if found.opname in ("SWAP", "COPY"):
+                    return handler(entry.target)
+                return found if found.opname == "PUSH_EXC_INFO" else None
+        return None
+
+    for each in instructions.values():
+        if each.opname == "JUMP_BACKWARD" and handler(each.argval) and not handler(each.offset):
+            yield each.positions.lineno
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="older ones handle no signal there")
+def test_no_loop_lets_an_interrupt_out_of_a_with_or_a_try():
+    """Python 3.13 handles signals at jumps that its compiler puts outside of `with` and `try`.
+
+    Such are the ends of `while` loops and of conditions within loops and comprehensions: Ctrl-C
+    there would leave a lock locked for ever (python/cpython issue 130279). The loop is to be in a
+    function of its own then, or a generator expression.
+    """
+
+    def in_a_loop(lock):
+        with lock:
+            return [each for each in range(3) if each]
+
+    if not list(unguarded_jumps(in_a_loop.__code__)):
+        pytest.skip("this one guards each instruction")
+    found = []
+    for path in sorted(Path(OURS).rglob("*.py")):
+        if "sandbox" not in path.parts:  # a site is a process of its own, which ends by Ctrl-C
+            for code in codes_within(compile(path.read_text("utf-8"), str(path), "exec")):
+                found += [f"{path.name}:{line} {code.co_name}" for line in unguarded_jumps(code)]
+    assert not found

@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple, Optional
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, Optional
 from urllib.parse import urlsplit
 
 from shotgun_executor.commands.export_folder import ExportFolder, whole_part
@@ -26,6 +26,7 @@ from shotgun_executor.commands.texts import line_of
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable
 
     from shotgun_executor.executor import ShotgunExecutor
 
@@ -122,9 +123,7 @@ class _Export:
         threads = concurrent.futures.ThreadPoolExecutor(2 * self._workers, "export")
         futures = [threads.submit(self._export_type, each, progress) for each in self._plan.types]
         try:
-            left = set(futures)
-            while left:  # with a limit, so that Ctrl-C gets through on each system
-                left = concurrent.futures.wait(left, 0.5).not_done
+            _wait_for_all(futures)
         except BaseException:
             self._stop()
             raise
@@ -208,21 +207,25 @@ class _Export:
         progress: Progress,
     ) -> tuple[int, Optional[int]]:
         """Write the rows after one; how many there were, and the id of the last."""
-        new = 0
         found = self._executor.find_iter(
             plan.entity_type, plan.filters, fields, ahead=ahead, after_id=last_id
         )
         with found:
-            for record in found:
-                file.write(line_of(record))
-                new += 1
-                if new % _FLUSHED == 0:
-                    file.flush()
-                    progress.add(_FLUSHED)
-                    if self._stopped.is_set():
-                        break
-        progress.add(new % _FLUSHED)
+            new = self._write_rows(found, file, progress)
         return new, found.last_id
+
+    def _write_rows(self, found: Iterable[Any], file: IO[bytes], progress: Progress) -> int:
+        new = 0
+        for record in found:
+            file.write(line_of(record))
+            new += 1
+            if new % _FLUSHED == 0:
+                file.flush()
+                progress.add(_FLUSHED)
+                if self._stopped.is_set():
+                    break
+        progress.add(new % _FLUSHED)
+        return new
 
     # At the end.
 
@@ -240,6 +243,12 @@ class _Export:
         elif not new and self._folder.resumed:
             say("There was nothing left to read; --restart reads it all again.")
         return 1 if failed else 0
+
+
+def _wait_for_all(futures: Iterable[concurrent.futures.Future[Outcome]]) -> None:
+    left = set(futures)
+    while left:  # with a limit, so that Ctrl-C gets through on each system
+        left = concurrent.futures.wait(left, 0.5).not_done
 
 
 def _line(outcome: Outcome) -> str:

@@ -22,7 +22,7 @@ from shotgun_executor.retry import is_overload, status_of
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from shotgun_executor.executor import ShotgunExecutor
     from shotgun_executor.results import Outcome
@@ -105,21 +105,31 @@ def _measure_all(
     options: argparse.Namespace,
 ) -> list[Step]:
     """The steps, up to the one in which the site had trouble."""
-    steps: list[Step] = []
     emit(f"{HEADINGS}\n")
     with Progress("calls", sum(step.calls for step in planned), shown=not options.quiet) as bar:
-        for step in planned:
-            # One executor for all steps: its connections are open by then.
-            executor.limit.calls = step.workers
-            opened = _run(executor, read, _Planned(step.workers, step.workers), options.seconds)
-            if opened.trouble is None:
-                opened = _run(executor, read, step, options.seconds, bar)
-            steps.append(opened)
-            emit(f"{row_of(steps[-1], steps[0])}\n")
-            reason = steps[-1].trouble or _too_slow(steps)
-            if reason:
-                bar.say(f"Ended with {step.workers} at a time: {reason}.")
-                break
+        return _measure_each(executor, read, planned, options.seconds, bar)
+
+
+def _measure_each(
+    executor: ShotgunExecutor,
+    read: Callable[[], Any],
+    planned: Sequence[_Planned],
+    seconds: float,
+    bar: Progress,
+) -> list[Step]:
+    steps: list[Step] = []
+    for step in planned:
+        # One executor for all steps: its connections are open by then.
+        executor.limit.calls = step.workers
+        opened = _run(executor, read, _Planned(step.workers, step.workers), seconds)
+        if opened.trouble is None:
+            opened = _run(executor, read, step, seconds, bar)
+        steps.append(opened)
+        emit(f"{row_of(steps[-1], steps[0])}\n")
+        reason = steps[-1].trouble or _too_slow(steps)
+        if reason:
+            bar.say(f"Ended with {step.workers} at a time: {reason}.")
+            break
     return steps
 
 
@@ -131,26 +141,34 @@ def _run(
     bar: Optional[Progress] = None,
 ) -> Step:
     """Make the calls of a step, until its time is over or the site has trouble."""
-    latencies: list[float] = []
-    failed, trouble = 0, None
     began = time.perf_counter()
     calls = executor.map_outcomes(
         lambda _: _timed(read), range(planned.calls), buffersize=2 * planned.workers, ordered=False
     )
     with calls:
-        for outcome in calls:
-            if bar is not None:
-                bar.add(1)
-            if outcome.error is None:
-                assert outcome.result is not None
-                latencies.append(outcome.result)
-            else:
-                failed += 1
-                trouble = _trouble(outcome, failed)
-            if trouble or time.perf_counter() - began > seconds:
-                break
+        latencies, failed, trouble = _until(calls, began + seconds, bar)
         taken = time.perf_counter() - began
     return Step(planned.workers, latencies, failed, taken, trouble)
+
+
+def _until(
+    calls: Iterable[Outcome[float]], end: float, bar: Optional[Progress]
+) -> tuple[list[float], int, Optional[str]]:
+    """How long those took that came by *end*, how many have failed, and what was wrong."""
+    latencies: list[float] = []
+    failed, trouble = 0, None
+    for outcome in calls:
+        if bar is not None:
+            bar.add(1)
+        if outcome.error is None:
+            assert outcome.result is not None
+            latencies.append(outcome.result)
+        else:
+            failed += 1
+            trouble = _trouble(outcome, failed)
+        if trouble or time.perf_counter() > end:
+            break
+    return latencies, failed, trouble
 
 
 def _timed(read: Callable[[], Any]) -> float:

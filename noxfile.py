@@ -64,8 +64,11 @@ PARALLEL = ["-n", "4"]
 CLIENTS = ["3.9.2", "3.10.0", "3.10.2", "3.10.3"]
 FOUND = [python for python in PYTHONS if python == OWN or _runs(python)]
 
+# On the oldest Python `lowest` runs the same tests; with the newest packages, others do.
+TESTED = FOUND[1:] if FOUND[0] != OWN else FOUND
+
 nox.options.sessions = [
-    *(f"tests-{python}" for python in FOUND),
+    *(f"tests-{python}" for python in TESTED),
     "lowest",
     "lint",
     "typing",

@@ -134,6 +134,7 @@ class Call:
         "priority",
         "queued",
         "ran",
+        "ran_before",
         "ring",
         "since",
         "site",
@@ -192,6 +193,7 @@ class Call:
         self.due = 0.0  # when it is to be made again, if it is DELAYED
         self.since = time.monotonic()
         self.blocked = self.queued = self.ran = self.paused = 0.0
+        self.ran_before = 0.0  # of the time that it ran: in attempts before this one
         self.future: Future[Any] = Future()
         self.future._call = self
 
@@ -289,6 +291,7 @@ class Call:
     def _begin(self) -> bool:
         """An attempt begins; False if the call was cancelled."""
         self.number += 1
+        self.ran_before = self.ran
         if self.attempts is not None:
             self.attempts.begin()
         if self.number == 1 and not self.future.set_running_or_notify_cancel():
@@ -323,6 +326,12 @@ class Call:
         if self.end is End.SHUTDOWN:
             return ShutdownError(f"{self} was ended by a shutdown: {self.times()}")
         return concurrent.futures.CancelledError()
+
+    def attempt_time(self) -> Optional[float]:
+        """Seconds that its last attempt ran, apart from the wait for its parts; None: none did."""
+        if not self.number:
+            return None
+        return self.ran - self.ran_before + time.monotonic() - self.since
 
     def times(self) -> str:
         """Where the time went."""

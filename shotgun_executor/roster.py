@@ -10,7 +10,6 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import threading
-import time
 from collections import deque
 from concurrent.futures.thread import BrokenThreadPool
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, Protocol
@@ -335,8 +334,7 @@ class Roster:
         failed: Optional[bool] = error is not None
         if failed and isinstance(error, concurrent.futures.CancelledError):
             failed = None
-        run = time.monotonic() - call.since if call.number else None
-        self._counters.ended(call.method, failed, call.queued, run)
+        self._counters.ended(call.method, failed, call.queued, call.attempt_time())
         if self.observers.listening:
             self.observers.tell(call.event("ended", error))
 

@@ -79,7 +79,8 @@ class CallStats:
         cancelled: How many were cancelled.
         repeated: How often calls were made again.
         queue: How long those that ended had waited for a worker.
-        run: How long their last attempt took on a worker.
+        run: How long their last attempt took on a worker; without the time in which a call of many
+            pages waits for these, when it occupies none.
     """
 
     done: int = 0

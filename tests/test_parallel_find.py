@@ -525,3 +525,13 @@ def test_a_find_may_be_an_argument(pages: Sandbox, executor: ShotgunExecutor):
     assert again.result(LONG) == found.result(LONG)
     scenes = executor.create("Playlist", {"code": "x", "project": {"type": "Project", "id": 1}})
     assert scenes.result(LONG)["code"] == "x"
+
+
+def test_stats_tell_all_of_the_time_that_a_paged_find_took_on_workers(pages, executor):
+    """Its first page counts, though the find goes on after others, maybe on another worker."""
+    make_shots(pages, 3 * PAGE)
+    pages.set_latency(0.05)
+    assert len(executor.find("Shot", []).result(LONG)) == 3 * PAGE
+    run = executor.stats().methods["find"].run
+    assert run.count > 1  # each other page is a call as well
+    assert run.seconds >= 0.05 * run.count

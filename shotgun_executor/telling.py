@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Callable, Generic, Optional, TypeVar
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = ["Telling", "tell_rest"]
+
+LOG = logging.getLogger("shotgun_executor")
 
 Outcome = TypeVar("Outcome")
 
@@ -48,6 +51,7 @@ class Telling(Generic[Outcome]):
         """Tell them, or if this thread is at it already, have it do so afterwards.
 
         Whatever the callbacks raise, SystemExit and Ctrl-C too, all are told; then it is raised.
+        What the stack has no room for is told on another thread.
         """
         queues = _queues()
         known = self in queues
@@ -58,8 +62,10 @@ class Telling(Generic[Outcome]):
         try:
             self._tell_left(queue)
         finally:
-            if not queue.left:  # else Ctrl-C came in between: this thread tells them when it waits
+            if not (queue.left or queue.told):  # else the stack was full, or Ctrl-C came in between
                 queues.pop(self, None)
+            if queues and not _HERE.depth:
+                _leave_all()
 
     def _tell_left(self, queue: _Queue) -> None:
         _HERE.depth += 1
@@ -92,11 +98,11 @@ class Telling(Generic[Outcome]):
             # Ctrl-C, or the stack was full: maybe before it was told.
             if outcome is not None and not isinstance(caught, Exception):
                 self._tell(outcome)
-            elif outcome is not None and isinstance(caught, RecursionError) and _HERE.depth > 1:
+            elif outcome is not None and isinstance(caught, RecursionError) and not _is_last():
                 if queue.told and queue.told[-1] is outcome:
                     queue.told.pop()
                 queue.left.appendleft(outcome)
-                raise  # there is more room where this came from
+                raise  # there is more room where this came from, and on another thread
             return caught
         return None
 
@@ -116,6 +122,7 @@ class _Here(threading.local):
 
     queues: Optional[dict[Telling[Any], _Queue]] = None
     depth = 0  # how many tellings it is within, each in a callback of the one before
+    last = False  # it was started to tell what others had no room for: nobody else would
 
 
 _HERE = _Here()
@@ -127,6 +134,11 @@ def _queues() -> dict[Telling[Any], _Queue]:
     return _HERE.queues
 
 
+def _is_last() -> bool:
+    """Whether there is no room anywhere for what this thread has none for."""
+    return _HERE.last and _HERE.depth == 1
+
+
 def tell_rest() -> None:
     """This thread is about to wait, maybe in a callback: tell first what it has yet to tell."""
     queues = _HERE.queues
@@ -135,20 +147,38 @@ def tell_rest() -> None:
         if not full:
             return
         for telling, queue in full:
-            if _HERE.depth < _DEEP or not _tell_elsewhere(telling, queue):
+            left = _Queue()
+            left.left.extend(queue.left)
+            if _HERE.depth >= _DEEP and _tell_elsewhere(telling, left):
+                queue.left.clear()
+            else:
                 telling._tell_left(queue)
 
 
+def _leave_all() -> None:
+    """This thread may never wait: have all that it has yet to tell told on others."""
+    queues = _queues()
+    for telling, queue in list(queues.items()):
+        if _tell_elsewhere(telling, queue):
+            queues.pop(telling, None)
+
+
 def _tell_elsewhere(telling: Telling[Any], queue: _Queue) -> bool:
-    """Have what is left told on a thread of its own; False if none can be had."""
-    left = list(queue.left)
+    """Have *queue* told on a thread of its own; False if none can be had."""
     thread = threading.Thread(
-        target=telling.tell, args=(left,), name="outcomes of an executor", daemon=True
+        target=_take_over, args=(telling, queue), name="outcomes of an executor", daemon=True
     )
     try:
         thread.start()
-    except RuntimeError:
+    except RuntimeError:  # RecursionError is one: the stack is full here, too
         return False
-    for _ in left:
-        queue.left.popleft()
     return True
+
+
+def _take_over(telling: Telling[Any], queue: _Queue) -> None:
+    _HERE.last = True
+    _queues()[telling] = queue
+    try:
+        telling.tell(())
+    except BaseException:  # whose thread had no room for it has gone on
+        LOG.critical("a callback of a future raised, or no stack had room for it", exc_info=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 if TYPE_CHECKING:
     from types import FrameType
 
-__all__ = ["in_interrupted_wait", "is_within"]
+__all__ = ["depth_within", "in_interrupted_wait", "is_within"]
 
 
 def in_interrupted_wait() -> bool:
@@ -51,3 +51,14 @@ def is_within(method: Callable[..., Any], owner: object) -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+def depth_within(method: Callable[..., Any]) -> int:
+    """How many calls of *method*, a function of its class, this thread is within."""
+    code = method.__code__
+    depth = 0
+    frame: Optional[FrameType] = sys._getframe(1)
+    while frame is not None:
+        depth += frame.f_code is code
+        frame = frame.f_back
+    return depth

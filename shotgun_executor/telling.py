@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Callable, Generic, Optional, TypeVar
 
-from shotgun_executor.signals import is_within
+from shotgun_executor.signals import depth_within, is_within
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,18 +64,19 @@ class Telling(Generic[Outcome]):
         finally:
             if not (queue.left or queue.told):  # else the stack was full, or Ctrl-C came in between
                 queues.pop(self, None)
-            if queues and not _HERE.depth:
+            if queues and not depth_within(Telling._tell_left):
                 _leave_all()
 
     def _tell_left(self, queue: _Queue) -> None:
-        _HERE.depth += 1
-        try:
-            raised = self._tell_each(queue)
-        finally:
-            _HERE.depth -= 1
+        raised = self._tell_each(queue)
         told, queue.told = queue.told, []
         if self._told is not None:
-            self._told(told)
+            try:
+                self._told(told)
+            except BaseException as error:
+                if _may_be_repeated(error):
+                    queue.told[:0] = told
+                raise
         if raised is not None:
             raise raised
 
@@ -98,7 +99,7 @@ class Telling(Generic[Outcome]):
             # Ctrl-C, or the stack was full: maybe before it was told.
             if outcome is not None and not isinstance(caught, Exception):
                 self._tell(outcome)
-            elif outcome is not None and isinstance(caught, RecursionError) and not _is_last():
+            elif outcome is not None and _may_be_repeated(caught):
                 if queue.told and queue.told[-1] is outcome:
                     queue.told.pop()
                 queue.left.appendleft(outcome)
@@ -121,7 +122,6 @@ class _Here(threading.local):
     """Of each thread: what it is to tell, for whom; None if it never told anything."""
 
     queues: Optional[dict[Telling[Any], _Queue]] = None
-    depth = 0  # how many tellings it is within, each in a callback of the one before
     last = False  # it was started to tell what others had no room for: nobody else would
 
 
@@ -134,9 +134,11 @@ def _queues() -> dict[Telling[Any], _Queue]:
     return _HERE.queues
 
 
-def _is_last() -> bool:
-    """Whether there is no room anywhere for what this thread has none for."""
-    return _HERE.last and _HERE.depth == 1
+def _may_be_repeated(error: BaseException) -> bool:
+    """Whether what has raised *error* for want of stack may find some further out, or elsewhere."""
+    if isinstance(error, RecursionError):
+        return not _HERE.last or depth_within(Telling._tell_left) > 1
+    return not isinstance(error, Exception)
 
 
 def tell_rest() -> None:
@@ -149,7 +151,8 @@ def tell_rest() -> None:
         for telling, queue in full:
             left = _Queue()
             left.left.extend(queue.left)
-            if _HERE.depth >= _DEEP and _tell_elsewhere(telling, left):
+            deep = depth_within(Telling._tell_left) >= _DEEP
+            if deep and _tell_elsewhere(telling, left):
                 queue.left.clear()
             else:
                 telling._tell_left(queue)

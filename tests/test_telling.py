@@ -98,3 +98,22 @@ def test_what_no_stack_has_room_for_is_given_up(caplog):
     assert calls == ["x", "x"]
     assert not settled(before)
     assert "no stack had room" in caplog.text
+
+
+@pytest.mark.parametrize("raised", [RecursionError, KeyboardInterrupt])
+def test_what_comes_after_the_telling_is_done_though_it_was_interrupted(raised):
+    """Whoever counts what was told hears of all of it."""
+    over = threading.Event()
+    noted = []
+
+    def note(outcomes):
+        noted.append(list(outcomes))
+        if len(noted) == 1:
+            raise raised
+        over.set()
+
+    telling = Telling(lambda outcome: None, note)
+    with pytest.raises(raised):
+        telling.tell("abc")
+    assert over.wait(LONG)
+    assert noted == [["a", "b", "c"]] * 2
